@@ -1,0 +1,1 @@
+"""Build files for BuildKit: ``load`` a build file, ``build`` its targets on a daemon."""

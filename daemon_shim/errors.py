@@ -1,0 +1,85 @@
+"""What can go wrong with a daemon. The whole tree stands here; gRPC never leaves this package.
+
+DaemonError
+├── UnreachableError      nobody answers at the address, or not BuildKit
+├── TlsError              the certificate is not trusted, or ours is refused
+├── LostConnectionError   the daemon went away in the middle
+├── UnsupportedError      the daemon lacks something that the build needs
+├── SolveFailedError      the build failed on the daemon
+└── CancelledError        the build was stopped on our side
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceRange:
+    """A place in a source that the definition carried; lines and characters as sent (1, 0)."""
+
+    file: str
+    start_line: int
+    start_character: int
+    end_line: int
+    end_character: int
+
+
+class DaemonError(Exception):
+    """Any failure that comes from, or on the way to, a daemon. ``address`` says which."""
+
+    def __init__(self, message: str, *, address: str = "", hint: str | None = None) -> None:
+        super().__init__(message)
+        self.address = address
+        self.hint = hint
+
+
+class UnreachableError(DaemonError):
+    """Nobody answers at the address, or what answers is not BuildKit."""
+
+
+class TlsError(DaemonError):
+    """The TLS handshake failed: an unknown authority, a wrong name, or our certificate."""
+
+
+class LostConnectionError(DaemonError):
+    """The daemon went away in the middle of a call."""
+
+
+class UnsupportedError(DaemonError):
+    """The daemon lacks a feature; ``since`` is the BuildKit release that has it ('' unknown)."""
+
+    def __init__(self, message: str, *, feature: str, since: str = "", address: str = "") -> None:
+        super().__init__(message, address=address)
+        self.feature = feature
+        self.since = since
+
+
+class SolveFailedError(DaemonError):
+    """The build failed on the daemon.
+
+    ``vertex`` is the failing vertex's digest where the daemon tells (v0.8 and later), ``ranges``
+    the places in the definition's sources, ``exit_code`` a failed process's, ``code`` the gRPC
+    status name such as ``UNKNOWN``.
+    """
+
+    def __init__(  # noqa: PLR0913 - a value object in an exception's clothes
+        self,
+        message: str,
+        *,
+        code: str,
+        vertex: str = "",
+        ranges: Sequence[SourceRange] = (),
+        exit_code: int | None = None,
+        address: str = "",
+    ) -> None:
+        super().__init__(message, address=address)
+        self.code = code
+        self.vertex = vertex
+        self.ranges = tuple(ranges)
+        self.exit_code = exit_code
+
+
+class CancelledError(DaemonError):
+    """The build was stopped on our side, and the daemon was told."""

@@ -1,0 +1,1 @@
+"""The session: a gRPC server inside one stream of the daemon's control connection."""

@@ -1,0 +1,57 @@
+"""The contract of a transport: it gives byte streams on which the daemon speaks HTTP/2 at once.
+
+A transport is made from an address by ``daemon_shim.transports.transport_for`` (scheme table). It
+serves two users: the session dials connections of its own (``connect``), and grpcio gets a target
+that it can dial itself (``grpc_channel``): directly where it can (unix, tcp with TLS), or through
+a private relay on a unix socket where the stream needs work first (a Docker Engine's upgrade).
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    import grpc
+
+Stream: TypeAlias = socket.socket | ssl.SSLSocket
+
+
+@dataclass(frozen=True, kw_only=True)
+class TlsFiles:
+    """Paths of PEM files: the authority to trust, our certificate and key, and the name to expect.
+
+    All may be empty: the system's authorities, no client certificate, the address's host.
+    """
+
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    server_name: str = ""
+
+
+class Transport(Protocol):
+    """How to reach one daemon."""
+
+    @property
+    def address(self) -> str:
+        """The address as diagnostics show it."""
+
+    @property
+    def engine(self) -> bool:
+        """Whether a Docker Engine stands at the address, with its BuildKit inside."""
+
+    def connect(self, timeout: float) -> Stream:
+        """Dial; returns a blocking stream ready for an HTTP/2 client preface.
+
+        ``timeout`` in seconds bounds dialling, TLS and upgrade together. Raises UnreachableError
+        or TlsError.
+        """
+
+    def grpc_channel(self) -> grpc.Channel:
+        """A new grpcio channel to the daemon, receive limit 16 MiB or more, no keepalive."""
+
+    def close(self) -> None:
+        """Free what the transport holds (a relay's socket)."""

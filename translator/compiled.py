@@ -1,0 +1,89 @@
+"""What the back half gives: a definition, and all that a daemon and a session need for it.
+
+``translator.compile`` has the functions:
+
+- ``images_needed(instances) -> tuple[ImageNeed, ...]``: whose configuration decides the result;
+- ``compile_instances(instances, *, images, no_cache=False) -> tuple[Compiled, ...]``: several
+  instances at once, so that they share vertices and each local source is sent once for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from translator.platform import Platform
+from translator.span import Span
+from translator.stage import ResolveMode
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageNeed:
+    """An image whose digest and configuration must be known before compiling.
+
+    ``store`` is empty for a registry's image, else the id of the OCI layout (in
+    ``Compiled.stores``) that holds it, with ``ref`` as ``store@sha256:...``.
+    """
+
+    ref: str
+    platform: Platform
+    resolve: ResolveMode = "default"
+    store: str = ""
+    path: str = ""
+    span: Span
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedImage:
+    """The answer to an ``ImageNeed``: the manifest's digest and the config's JSON bytes."""
+
+    digest: str
+    config: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalUse:
+    """A folder that the session serves under ``name`` (the vertex is ``local://NAME``).
+
+    ``include``, ``exclude`` and ``follow`` are patterns relative to ``path``: the daemon sends
+    them back with its request, and the session serves nothing outside of them. ``exclude`` holds
+    the source's own patterns and those of its ignore file.
+    """
+
+    name: str
+    path: str
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    follow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """One capability that a definition uses: ``capability`` as the daemon lists it, and where."""
+
+    capability: str
+    what: str
+    span: Span
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compiled:
+    """One instance as LLB.
+
+    ``definition`` is a serialised ``pb.Definition`` (empty ``def`` for a scratch result),
+    ``image_config`` the OCI image config as JSON, without layers. ``spans`` leads from a vertex
+    digest back to the build file, ``names`` to its display name.
+    """
+
+    platform: Platform
+    definition: bytes
+    image_config: bytes
+    vertices: int
+    spans: Mapping[str, tuple[Span, ...]]
+    names: Mapping[str, str]
+    locals: tuple[LocalUse, ...] = ()
+    stores: Mapping[str, str]
+    secrets: tuple[str, ...] = ()
+    ssh: tuple[str, ...] = ()
+    entitlements: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()

@@ -1,0 +1,48 @@
+"""Where something stands in a user's file. Every later fault is drawn from these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One character's place: ``line`` and ``column`` count from 1, in characters."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file as it was read.
+
+    ``name`` is what diagnostics print (as the user gave it, or relative to the working folder;
+    ``<stdin>`` for standard input), ``folder`` is the absolute folder that the file's relative
+    paths start from.
+    """
+
+    name: str
+    folder: str
+    text: str
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The file's lines without their ends, for drawing."""
+        return self.text.splitlines()
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.folder))
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of one file, from ``start`` up to but without ``end``."""
+
+    file: SourceFile
+    start: Position
+    end: Position
+
+    def __str__(self) -> str:
+        return f"{self.file.name}:{self.start.line}:{self.start.column}"

@@ -1,0 +1,84 @@
+"""The nouns around a build: targets, outputs, caches, secrets, with every value interpolated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from translator.platform import Platform
+from translator.span import Span
+
+Provenance = Literal["min", "max", "false"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheEntry:
+    """One cache import or export: ``{type: registry, ref: ...}``. ``attrs`` excludes the type."""
+
+    type: str
+    attrs: Mapping[str, str]
+    span: Span | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """One output of a target.
+
+    ``dest`` is an absolute path (or ``-`` for standard output) where the type writes to the
+    client, else empty. ``paths`` limits what is exported, empty for all. ``attrs`` are the
+    exporter's own, without ``type``, ``dest`` and ``paths``.
+    """
+
+    type: str
+    dest: str = ""
+    paths: tuple[str, ...] = ()
+    attrs: Mapping[str, str] = field(default_factory=dict)
+    span: Span | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secret:
+    """Where a secret's value comes from: ``env`` (a variable's name) or ``file`` (absolute)."""
+
+    id: str
+    env: str = ""
+    file: str = ""
+    optional: bool = False
+    span: Span | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SshAgent:
+    """An agent to forward: a socket's path, or key files, which the client then serves itself."""
+
+    id: str
+    agent: str = ""
+    keys: tuple[str, ...] = ()
+    optional: bool = False
+    span: Span | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One thing to build: a declared target with its matrix values applied.
+
+    ``name`` is unique (``app``, or ``app-1-24`` for a matrix variant of ``declared`` app).
+    ``platforms`` is empty where the file names none: then the daemon's own is meant.
+    """
+
+    name: str
+    declared: str
+    stage: str
+    matrix: Mapping[str, str] = field(default_factory=dict)
+    platforms: tuple[Platform, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    cache_imports: tuple[CacheEntry, ...] = ()
+    cache_exports: tuple[CacheEntry, ...] = ()
+    secrets: tuple[str, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    provenance: Provenance | None = None
+    sbom: bool = False
+    no_cache: bool = False
+    description: str = ""
+    span: Span
