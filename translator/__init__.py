@@ -1,1 +1,4 @@
-"""Build file to LLB definition. Pure: no network, no clock, no environment but what is handed in."""
+"""Build file to LLB definition.
+
+Pure: no network, no clock, no environment but what is handed in.
+"""

@@ -1,0 +1,1 @@
+"""The project's tests; a package so that its parts can import each other by name."""

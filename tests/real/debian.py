@@ -1,0 +1,154 @@
+"""Programs out of Debian packages, unpacked beside the system and kept in the cache.
+
+Nothing is installed and no maintainer script runs: apt works on a private state with the mirror
+and the keyring of this machine, so that dockerd of a newer suite runs on an older system.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.real.cache import cache_folder
+
+_APT_FOLDER = Path("/etc/apt")
+_DOWNLOAD_SECONDS = 600
+_ONE_LINE = re.compile(r"^deb\s+(?:\[(?P<options>[^]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(.*)$")
+
+
+class Unavailable(Exception):
+    """Something for the tests cannot be had on this machine; the text says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mirror:
+    """A Debian archive: its address, and the keyring that signs it (empty: apt's own)."""
+
+    uri: str
+    keyring: str
+
+
+def host_suite() -> str:
+    """Return the code name of this Debian, such as ``bookworm``.
+
+    Raises Unavailable on any other system.
+    """
+    facts = dict(re.findall(r'^(\w+)="?([^"\n]*)', Path("/etc/os-release").read_text(), re.M))
+    if facts.get("ID") != "debian" or not shutil.which("apt-get"):
+        raise Unavailable("needs Debian, whose packages the test daemons come from")
+    return facts.get("VERSION_CODENAME", "sid")
+
+
+def unpack(suite: str, *packages: str) -> Path:
+    """Return a folder that holds the files of ``packages`` of ``suite``, downloaded once.
+
+    Raises Unavailable if they cannot be downloaded.
+    """
+    target = cache_folder() / "debian" / suite / "+".join(packages)
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as work:
+        fresh = Path(work, "root")
+        for package in _download(suite, packages, Path(work)):
+            _run(["dpkg-deb", "-x", str(package), str(fresh)], cwd=Path(work))
+        try:
+            fresh.rename(target)
+        except OSError:  # another run was first; its files are as good
+            if not target.is_dir():
+                raise
+    return target
+
+
+def _download(suite: str, packages: tuple[str, ...], work: Path) -> list[Path]:
+    apt = _private_apt(suite, work)
+    _run([*apt, "update"], cwd=work)
+    debs = work / "debs"
+    debs.mkdir()
+    _run([*apt, "download", *packages], cwd=debs)
+    found = sorted(debs.glob("*.deb"))
+    if len(found) != len(packages):
+        raise Unavailable(f"apt downloaded {len(found)} of {', '.join(packages)} of {suite}")
+    return found
+
+
+def _private_apt(suite: str, work: Path) -> list[str]:
+    for folder in ("state/lists/partial", "cache/archives/partial"):
+        (work / folder).mkdir(parents=True)
+    (work / "status").touch()
+    mirror = _host_mirror()
+    signed = f"[signed-by={mirror.keyring}] " if mirror.keyring else ""
+    (work / "sources.list").write_text(f"deb {signed}{mirror.uri} {suite} main\n")
+    options = {
+        "Acquire::Retries": "5",
+        "Acquire::http::Timeout": "15",
+        "Acquire::https::Timeout": "15",
+        "APT::Sandbox::User": "",
+        "APT::Update::Error-Mode": "any",
+        "Dir::State": str(work / "state"),
+        "Dir::State::status": str(work / "status"),
+        "Dir::Cache": str(work / "cache"),
+        "Dir::Etc::SourceList": str(work / "sources.list"),
+        "Dir::Etc::SourceParts": "/dev/null",
+        "Dir::Etc::PreferencesParts": "/dev/null",
+    }
+    return ["apt-get", "-qq", *(word for pair in options.items() for word in ("-o", "=".join(pair)))]
+
+
+def _run(command: list[str], *, cwd: Path) -> None:
+    try:
+        subprocess.run(
+            command,
+            cwd=cwd,
+            env=os.environ | {"LC_ALL": "C.UTF-8"},
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_DOWNLOAD_SECONDS,
+        )
+    except subprocess.CalledProcessError as error:
+        last = error.stdout.strip().splitlines()[-3:]
+        raise Unavailable(f"{command[0]} failed: {' / '.join(last)}") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(str(error)) from error
+
+
+def _host_mirror() -> Mirror:
+    suite = host_suite()
+    for name, components, mirror in _sources():
+        if name == suite and "main" in components:
+            return mirror
+    raise Unavailable(f"apt's sources on this machine name no mirror for {suite} main")
+
+
+def _sources() -> Iterator[tuple[str, list[str], Mirror]]:
+    for file in sorted(_APT_FOLDER.glob("sources.list.d/*.sources")):
+        for stanza in re.split(r"\n\s*\n", file.read_text()):
+            yield from _deb822_sources(stanza)
+    for file in [_APT_FOLDER / "sources.list", *sorted(_APT_FOLDER.glob("sources.list.d/*.list"))]:
+        for line in file.read_text().splitlines() if file.exists() else ():
+            if found := _ONE_LINE.match(line.strip()):
+                keyring = re.search(r"signed-by=(\S+)", found["options"] or "")
+                mirror = Mirror(uri=found["uri"], keyring=keyring[1] if keyring else "")
+                yield found["suite"], found[4].split(), mirror
+
+
+def _deb822_sources(stanza: str) -> Iterator[tuple[str, list[str], Mirror]]:
+    fields = {
+        key.lower(): value.split()
+        for key, value in re.findall(r"^([\w-]+):[ \t]*(.*(?:\n[ \t]+.*)*)", stanza, re.M)
+    }
+    if "deb" not in fields.get("types", ()) or not fields.get("uris"):
+        return
+    keyring = next((word for word in fields.get("signed-by", ()) if word.startswith("/")), "")
+    for suite in fields.get("suites", ()):
+        mirror = Mirror(uri=fields["uris"][0], keyring=keyring)
+        yield suite, fields.get("components", []), mirror
