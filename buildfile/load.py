@@ -1,0 +1,126 @@
+"""From the disk to a Project: finds the build file, reads what it includes, asks git if needed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from buildfile.exits import UsageError
+from translator.diagnostic import InvalidFileError
+from translator.project import GitFacts, Inputs, Project
+from translator.project import load as translate
+from translator.span import SourceFile
+
+FILE_NAMES = ("buildfile.yaml", "buildfile.yml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """What shapes a project besides its files; see ``buildfile build --help``.
+
+    ``environment`` None means this process's own.
+    """
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    overrides: Sequence[str] = ()
+    allow: Sequence[str] = ()
+    environment: Mapping[str, str] | None = None
+
+
+def load_project(files: Sequence[str], options: LoadOptions | None = None) -> Project:
+    """Load the named files (``-`` is standard input), or the one of the working folder.
+
+    Raises UsageError where there is none or it can't be read, InvalidFileError for its faults.
+    """
+    options = options or LoadOptions()
+    environment = os.environ if options.environment is None else options.environment
+    sources = tuple(_read_named(name) for name in files or (str(find()),))
+    folder = sources[0].folder
+    return translate(
+        Inputs(
+            files=sources,
+            read=_read,
+            environment=dict(environment),
+            variables=dict(options.variables),
+            overrides=tuple(options.overrides),
+            allow=tuple(options.allow),
+            real_path=os.path.realpath,
+            git=lambda: git_facts(folder),
+        )
+    )
+
+
+def find(start: Path | None = None) -> Path:
+    """The build file of ``start`` (the working folder) or its nearest parent that has one."""
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        for name in FILE_NAMES:
+            if (folder / name).is_file():
+                return folder / name
+    raise UsageError(
+        f"no {FILE_NAMES[0]} in {start} or above",
+        hint="write a first one with: buildfile init, or name a file with -f FILE",
+    )
+
+
+def git_facts(folder: str) -> GitFacts:
+    """What git says of the work tree around ``folder``. Raises LookupError outside of one."""
+    return GitFacts(
+        commit=_git(folder, "rev-parse", "HEAD"),
+        branch=_git(folder, "rev-parse", "--abbrev-ref", "HEAD"),
+        tag=_git_or_empty(folder, "describe", "--tags", "--exact-match"),
+        dirty=bool(_git(folder, "status", "--porcelain")),
+    )
+
+
+def _git(folder: str, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", folder, *arguments], capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        raise LookupError("git is not installed") from error
+    if done.returncode:
+        raise LookupError(done.stderr.strip().splitlines()[0] if done.stderr else "git failed")
+    return done.stdout.strip()
+
+
+def _git_or_empty(folder: str, *arguments: str) -> str:
+    try:
+        return _git(folder, *arguments)
+    except LookupError:
+        return ""
+
+
+def _read_named(name: str) -> SourceFile:
+    if name == "-":
+        return SourceFile(name="<stdin>", folder=str(Path.cwd()), text=_standard_input())
+    try:
+        return _read(str(Path(name).absolute()), shown=_shown(name))
+    except OSError as error:
+        raise UsageError(f"cannot read {name}: {error.strerror}") from error
+
+
+def _read(path: str, shown: str | None = None) -> SourceFile:
+    from translator.faults import not_utf8
+
+    shown = shown or _shown(path)
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidFileError([not_utf8(shown, error.start)]) from error
+    return SourceFile(name=shown, folder=str(Path(path).parent), text=text)
+
+
+def _standard_input() -> str:
+    return sys.stdin.buffer.read().decode("utf-8-sig", errors="replace")
+
+
+def _shown(path: str) -> str:
+    """The path as diagnostics print it: relative where that is shorter to read."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith("../..") else relative

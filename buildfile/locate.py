@@ -1,0 +1,64 @@
+"""Which daemon a run talks to: named by the user, found on this machine, or started for it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from buildfile import private
+
+
+@dataclass(frozen=True, kw_only=True)
+class Located:
+    """A daemon's address, and in words how it was found."""
+
+    address: str
+    origin: str
+
+
+def locate(
+    named: str | None, environment: Mapping[str, str], say: Callable[[str], None]
+) -> Located:
+    """Find a daemon: ``named``, ``BUILDKIT_HOST``, a buildkitd's socket, an engine's, our own.
+
+    Only the last step starts anything; ``say`` hears of it. Raises UnreachableError.
+    """
+    if named:
+        return Located(address=named, origin="--daemon")
+    if host := environment.get("BUILDKIT_HOST"):
+        return Located(address=host, origin="BUILDKIT_HOST")
+    for address, origin in _usual_places(environment):
+        if _listens(address):
+            return Located(address=address, origin=origin)
+    record = private.start(environment, say)
+    return Located(address=record.address, origin=f"private {record.kind}")
+
+
+def _usual_places(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    runtime = environment.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    yield "unix:///run/buildkit/buildkitd.sock", "local buildkitd"
+    yield f"unix://{runtime}/buildkit/buildkitd.sock", "rootless buildkitd"
+    if host := environment.get("DOCKER_HOST"):
+        scheme, _, place = host.partition("://")
+        yield (f"docker://{place}" if scheme in ("unix", "tcp") else host), "DOCKER_HOST"
+        return
+    yield "docker:///var/run/docker.sock", "Docker Engine"
+    yield f"docker://{runtime}/docker.sock", "rootless Docker Engine"
+
+
+def _listens(address: str) -> bool:
+    """Whether somebody answers at a socket; one left by a dead daemon, or another's, does not.
+
+    An address that is no socket's was named by the user, so it counts.
+    """
+    path = address.partition("://")[2]
+    if not path.startswith("/"):
+        return True
+    if not Path(path).is_socket():
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(2.0)
+        return probe.connect_ex(path) == 0
