@@ -16,14 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.real.cache import cache_folder
+from tests.real.errors import UnavailableError
 
 _APT_FOLDER = Path("/etc/apt")
 _DOWNLOAD_SECONDS = 600
-_ONE_LINE = re.compile(r"^deb\s+(?:\[(?P<options>[^]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(.*)$")
-
-
-class Unavailable(Exception):
-    """Something for the tests cannot be had on this machine; the text says why."""
+_ONE_LINE = re.compile(r"^deb\s+(?:\[(?P<options>.*?)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(.*)$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,18 +34,18 @@ class Mirror:
 def host_suite() -> str:
     """Return the code name of this Debian, such as ``bookworm``.
 
-    Raises Unavailable on any other system.
+    Raises UnavailableError on any other system.
     """
     facts = dict(re.findall(r'^(\w+)="?([^"\n]*)', Path("/etc/os-release").read_text(), re.M))
     if facts.get("ID") != "debian" or not shutil.which("apt-get"):
-        raise Unavailable("needs Debian, whose packages the test daemons come from")
-    return facts.get("VERSION_CODENAME", "sid")
+        raise UnavailableError("needs Debian, whose packages the test daemons come from")
+    return str(facts.get("VERSION_CODENAME", "sid"))
 
 
 def unpack(suite: str, *packages: str) -> Path:
     """Return a folder that holds the files of ``packages`` of ``suite``, downloaded once.
 
-    Raises Unavailable if they cannot be downloaded.
+    Raises UnavailableError if they cannot be downloaded.
     """
     target = cache_folder() / "debian" / suite / "+".join(packages)
     if target.is_dir():
@@ -74,7 +71,7 @@ def _download(suite: str, packages: tuple[str, ...], work: Path) -> list[Path]:
     _run([*apt, "download", *packages], cwd=debs)
     found = sorted(debs.glob("*.deb"))
     if len(found) != len(packages):
-        raise Unavailable(f"apt downloaded {len(found)} of {', '.join(packages)} of {suite}")
+        raise UnavailableError(f"apt downloaded {len(found)} of {', '.join(packages)} of {suite}")
     return found
 
 
@@ -98,13 +95,13 @@ def _private_apt(suite: str, work: Path) -> list[str]:
         "Dir::Etc::SourceParts": "/dev/null",
         "Dir::Etc::PreferencesParts": "/dev/null",
     }
-    return ["apt-get", "-qq", *(word for pair in options.items() for word in ("-o", "=".join(pair)))]
+    return ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in options.items())]
 
 
 def _run(command: list[str], *, cwd: Path) -> None:
     try:
         subprocess.run(
-            command,
+            ["setpriv", "--pdeathsig", "KILL", *command],
             cwd=cwd,
             env=os.environ | {"LC_ALL": "C.UTF-8"},
             check=True,
@@ -116,9 +113,9 @@ def _run(command: list[str], *, cwd: Path) -> None:
         )
     except subprocess.CalledProcessError as error:
         last = error.stdout.strip().splitlines()[-3:]
-        raise Unavailable(f"{command[0]} failed: {' / '.join(last)}") from error
+        raise UnavailableError(f"{command[0]} failed: {' / '.join(last)}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unavailable(str(error)) from error
+        raise UnavailableError(str(error)) from error
 
 
 def _host_mirror() -> Mirror:
@@ -126,7 +123,7 @@ def _host_mirror() -> Mirror:
     for name, components, mirror in _sources():
         if name == suite and "main" in components:
             return mirror
-    raise Unavailable(f"apt's sources on this machine name no mirror for {suite} main")
+    raise UnavailableError(f"apt's sources on this machine name no mirror for {suite} main")
 
 
 def _sources() -> Iterator[tuple[str, list[str], Mirror]]:

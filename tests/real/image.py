@@ -49,7 +49,7 @@ def write_layout(folder: Path, busybox: Path) -> str:
     """
     tar = _layer(busybox)
     layout = _Layout(folder)
-    manifest = {
+    manifest: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": f"{_MEDIA}.manifest.v1+json",
         "config": layout.add_json(_image(tar), f"{_MEDIA}.config.v1+json"),

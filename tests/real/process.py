@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tests.real.debian import Unavailable
+from tests.real.errors import UnavailableError
 
 _STOP_SECONDS = 30
 _POLL_SECONDS = 0.05
@@ -41,14 +41,16 @@ class Process:
     def wait_until(self, ready: Callable[[], bool], *, seconds: float) -> None:
         """Return once ``ready`` says so.
 
-        Raises Unavailable with the end of the log if the program ends or takes too long.
+        Raises UnavailableError with the end of the log if the program ends or takes too long.
         """
         give_up = time.monotonic() + seconds
         while not ready():
             if (code := self._popen.poll()) is not None:
-                raise Unavailable(f"{self._name} ended with code {code}: {self._last_words()}")
+                raise UnavailableError(f"{self._name} ended with code {code}: {self._last_words()}")
             if time.monotonic() > give_up:
-                raise Unavailable(f"{self._name} not ready in {seconds} s: {self._last_words()}")
+                raise UnavailableError(
+                    f"{self._name} not ready in {seconds} s: {self._last_words()}"
+                )
             time.sleep(_POLL_SECONDS)
 
     def stop(self, *, through: int | None = None) -> None:
