@@ -1,0 +1,6 @@
+"""Schemas shared by the other packages: of the build file, of daemons.toml and of the wire.
+
+``schemas.proto`` holds the protocol as this project writes it down, ``schemas.pb`` the code
+generated from it, ``schemas.rpc`` the calls. Nothing is imported from here, so that a command
+which needs one of them does not load the others.
+"""
