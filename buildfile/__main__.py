@@ -1,0 +1,7 @@
+"""``python -m buildfile``."""
+
+import sys
+
+from buildfile.cli import main
+
+sys.exit(main())

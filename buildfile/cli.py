@@ -1,0 +1,100 @@
+"""The command line: a table of commands, and the one border where errors become exit codes.
+
+Commands load when they are called, so that ``buildfile --help`` imports click and nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from buildfile.exits import Exit
+
+COMMANDS = {
+    "build": "Build targets on a BuildKit daemon.",
+    "check": "Check a build file without any daemon.",
+    "plan": "Show what a build would do, and what the daemon lacks for it.",
+    "llb": "Print a target's LLB as JSON, binary, dot or mermaid.",
+    "workers": "List a daemon's workers.",
+    "daemon": "Start, stop or look at the private daemon.",
+    "init": "Write a commented first build file.",
+    "schema": "Print the JSON schema of the build file.",
+    "completion": "Print the shell completion for bash, zsh or fish.",
+}
+
+
+class _LazyGroup(click.Group):
+    """Loads a command's module when the command is used; its help line stands in ``COMMANDS``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"buildfile.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            from translator.suggest import did_you_mean
+
+            raise click.UsageError(f"no command {args[0]!r}{did_you_mean(args[0], COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        click.echo(f"buildfile {version('buildfile')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Every command has its own --help. Exit codes: 0 done, 1 the build failed, 2 wrong "
+    "usage, 3 the build file is invalid, 4 no daemon can do it, 70 a bug, 130 interrupted.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version.",
+)
+def cli() -> None:
+    """Build what a buildfile.yaml declares, on BuildKit daemons of any age."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code. Never raises but for a broken interpreter."""
+    try:
+        outcome = cli.main(
+            None if arguments is None else list(arguments),
+            prog_name="buildfile",
+            standalone_mode=False,
+        )
+        return int(outcome) if isinstance(outcome, int) else Exit.DONE
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except (Exception, KeyboardInterrupt) as error:
+        from buildfile.failure import report
+
+        return report(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,194 @@
+"""Options that several commands share, and the values they become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from buildfile.load import LoadOptions
+from daemon_shim.transports.base import TlsFiles
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileChoice:
+    """Which build files, and what shapes them."""
+
+    files: tuple[str, ...]
+    load: LoadOptions
+    as_json: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DaemonChoice:
+    """Which daemon, and how to reach it. ``timeout`` in seconds."""
+
+    address: str | None
+    tls: TlsFiles
+    timeout: float
+
+
+def targets_argument(function: F) -> F:
+    """Add the TARGET... argument, completed from the build file."""
+    return click.argument("targets", nargs=-1, metavar="[TARGET]...", shell_complete=_complete)(
+        function
+    )
+
+
+def file_options(function: F) -> F:
+    """Add -f, --var, --set, --allow and --format; the command takes them as ``**file``."""
+    for option in reversed(
+        (
+            click.option(
+                "-f",
+                "--file",
+                "files",
+                multiple=True,
+                metavar="FILE",
+                help="Build file; - is standard input. Several merge, left to right.",
+            ),
+            click.option(
+                "--var",
+                "variables",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="Set a variable of the build file.",
+            ),
+            click.option(
+                "--set",
+                "overrides",
+                multiple=True,
+                metavar="TARGET.KEY=VALUE",
+                help="Override a field of the targets that match; += appends to a list.",
+            ),
+            click.option(
+                "--allow",
+                multiple=True,
+                metavar="fs.read=PATH",
+                help="Let local sources read a folder outside of the project.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def daemon_options(function: F) -> F:
+    """Add --daemon, --timeout and the TLS options; the command takes them as keywords."""
+    for option in reversed(
+        (
+            click.option(
+                "--daemon",
+                "--addr",
+                "address",
+                metavar="ADDR",
+                help="unix://, tcp:// or docker:// address. Default: BUILDKIT_HOST, a local "
+                "buildkitd, a Docker Engine, or a private daemon that is started.",
+            ),
+            click.option("--tlscacert", default="", metavar="FILE", help="Authority to trust."),
+            click.option("--tlscert", default="", metavar="FILE", help="Client certificate."),
+            click.option("--tlskey", default="", metavar="FILE", help="Client key."),
+            click.option(
+                "--tlsdir",
+                default="",
+                metavar="DIR",
+                help="Folder with ca.pem, cert.pem and key.pem.",
+            ),
+            click.option(
+                "--tlsservername",
+                default="",
+                metavar="NAME",
+                help="Name to expect in the daemon's certificate.",
+            ),
+            click.option(
+                "--timeout",
+                default=5.0,
+                show_default=True,
+                metavar="SECONDS",
+                help="Time to connect to the daemon.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def load_options(
+    variables: Sequence[str], overrides: Sequence[str], allow: Sequence[str]
+) -> LoadOptions:
+    """Take the values of ``file_options``."""
+    return LoadOptions(
+        variables=dict(assignment(each, "--var") for each in variables),
+        overrides=tuple(overrides),
+        allow=tuple(_readable(each) for each in allow),
+    )
+
+
+def assignment(text: str, option: str) -> tuple[str, str]:
+    """Split NAME=VALUE."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
+    return name, value
+
+
+def _readable(text: str) -> str:
+    kind, _, path = text.partition("=")
+    if kind != "fs.read" or not path:
+        raise click.BadParameter(f"{text!r} is not fs.read=PATH", param_hint="--allow")
+    return path
+
+
+def daemon_choice(**values: Any) -> DaemonChoice:
+    """Take the values of ``daemon_options``."""
+    folder = values["tlsdir"]
+    files = _tls_folder(folder) if folder else {}
+    return DaemonChoice(
+        address=values["address"],
+        timeout=values["timeout"],
+        tls=TlsFiles(
+            ca=values["tlscacert"] or files.get("ca", ""),
+            cert=values["tlscert"] or files.get("cert", ""),
+            key=values["tlskey"] or files.get("key", ""),
+            server_name=values["tlsservername"],
+        ),
+    )
+
+
+_TLS_NAMES = {
+    "ca": ("ca.pem", "ca.crt"),
+    "cert": ("cert.pem", "tls.crt"),
+    "key": ("key.pem", "tls.key"),
+}
+
+
+def _tls_folder(folder: str) -> dict[str, str]:
+    """Find the three files as buildctl names them (cmd/buildctl/common, v0.7 and later)."""
+    from pathlib import Path
+
+    found = {
+        role: str(path)
+        for role, names in _TLS_NAMES.items()
+        for path in (Path(folder) / name for name in reversed(names))
+        if path.is_file()
+    }
+    if not found:
+        raise click.BadParameter(
+            f"no ca.pem, cert.pem or key.pem in {folder}", param_hint="--tlsdir"
+        )
+    return found
+
+
+def _complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    from buildfile.load import load_project
+
+    try:
+        project = load_project(ctx.params.get("files") or ())
+    except Exception:  # completion has no place to show a fault
+        return []
+    names = (*project.targets, *project.groups)
+    return [name for name in names if name.startswith(incomplete)]

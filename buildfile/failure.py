@@ -1,0 +1,114 @@
+"""Where errors end: each kind becomes words on standard error and an exit code, by one table."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import click
+
+from buildfile.exits import Exit, UsageError
+from daemon_shim.errors import (
+    CancelledError,
+    DaemonError,
+    TlsError,
+    UnreachableError,
+    UnsupportedError,
+)
+from translator.diagnostic import Diagnostic, InvalidFileError
+
+
+class BuildFailedError(Exception):
+    """The build failed; ``diagnostics`` say where in the build file, and why."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__("; ".join(each.message for each in self.diagnostics))
+
+
+class RefusedError(Exception):
+    """No daemon can do what the build file asks for; ``diagnostics`` name each feature."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__("; ".join(each.message for each in self.diagnostics))
+
+
+def report(error: BaseException) -> int:
+    """Tell the user what went wrong; returns the exit code."""
+    for kinds, code, show in _ENDINGS:
+        if isinstance(error, kinds):
+            show(error)
+            return code
+    _show_bug(error)
+    return Exit.BUG
+
+
+def print_diagnostics(diagnostics: Iterable[Diagnostic], *, as_json: bool = False) -> None:
+    """Draw diagnostics on standard error, or as one JSON document on standard output."""
+    from buildfile import render
+
+    if as_json:
+        click.echo(render.to_json(diagnostics))
+        return
+    colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    for diagnostic in diagnostics:
+        click.echo(render.to_text(diagnostic, colour=colour), err=True)
+
+
+def _show_diagnostics(error: BaseException) -> None:
+    if isinstance(error, (InvalidFileError, BuildFailedError, RefusedError)):
+        print_diagnostics(error.diagnostics)
+
+
+def _show_click(error: BaseException) -> None:
+    if isinstance(error, click.ClickException):
+        error.show()
+
+
+def _show_hinted(error: BaseException) -> None:
+    where = f"{error.address}: " if isinstance(error, DaemonError) and error.address else ""
+    click.echo(f"error: {where}{error}", err=True)
+    if isinstance(error, (UsageError, DaemonError)) and error.hint:
+        click.echo(f"  hint: {error.hint}", err=True)
+
+
+def _show_nothing(_: BaseException) -> None:
+    """Say nothing: the reader of our output went away, as with ``| head``."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _show_interrupted(_: BaseException) -> None:
+    click.echo("interrupted", err=True)
+
+
+_Ending = tuple[tuple[type[BaseException], ...], Exit, Callable[[BaseException], None]]
+_ENDINGS: tuple[_Ending, ...] = (
+    ((KeyboardInterrupt, click.Abort, CancelledError), Exit.INTERRUPTED, _show_interrupted),
+    ((BrokenPipeError,), Exit.DONE, _show_nothing),
+    ((click.ClickException,), Exit.USAGE, _show_click),
+    ((UsageError,), Exit.USAGE, _show_hinted),
+    ((InvalidFileError,), Exit.INVALID, _show_diagnostics),
+    ((RefusedError,), Exit.NO_DAEMON, _show_diagnostics),
+    ((UnreachableError, TlsError, UnsupportedError), Exit.NO_DAEMON, _show_hinted),
+    ((BuildFailedError,), Exit.FAILED, _show_diagnostics),
+    ((DaemonError,), Exit.FAILED, _show_hinted),
+)
+
+
+def _show_bug(error: BaseException) -> None:
+    """Leave a report to paste. It holds the traceback, no values of variables and no secrets."""
+    from importlib.metadata import version
+
+    text = "".join(traceback.format_exception(error))
+    head = f"buildfile {version('buildfile')}, Python {platform.python_version()}\n"
+    descriptor, path = tempfile.mkstemp(prefix="buildfile-bug-", suffix=".txt")
+    with open(descriptor, "w", encoding="utf-8") as out:
+        out.write(head + text)
+    click.echo(f"error: this is a bug in buildfile: {type(error).__name__}: {error}", err=True)
+    click.echo(f"  hint: please report it with the contents of {Path(path)}", err=True)
