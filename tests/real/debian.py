@@ -20,7 +20,9 @@ from tests.real.errors import UnavailableError
 
 _APT_FOLDER = Path("/etc/apt")
 _DOWNLOAD_SECONDS = 600
-_ONE_LINE = re.compile(r"^deb\s+(?:\[(?P<options>.*?)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(.*)$")
+_ONE_LINE = re.compile(
+    r"deb\s+(?:\[(?P<options>.*?)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<components>.*)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,32 +122,39 @@ def _run(command: list[str], *, cwd: Path) -> None:
 
 def _host_mirror() -> Mirror:
     suite = host_suite()
-    for name, components, mirror in _sources():
-        if name == suite and "main" in components:
+    files = sorted(_APT_FOLDER.glob("sources.list.d/*.sources"))
+    files += [_APT_FOLDER / "sources.list", *sorted(_APT_FOLDER.glob("sources.list.d/*.list"))]
+    for file in files:
+        if file.exists() and (mirror := find_mirror(file.read_text(), suite)):
             return mirror
     raise UnavailableError(f"apt's sources on this machine name no mirror for {suite} main")
 
 
-def _sources() -> Iterator[tuple[str, list[str], Mirror]]:
-    for file in sorted(_APT_FOLDER.glob("sources.list.d/*.sources")):
-        for stanza in re.split(r"\n\s*\n", file.read_text()):
-            yield from _deb822_sources(stanza)
-    for file in [_APT_FOLDER / "sources.list", *sorted(_APT_FOLDER.glob("sources.list.d/*.list"))]:
-        for line in file.read_text().splitlines() if file.exists() else ():
-            if found := _ONE_LINE.match(line.strip()):
-                keyring = re.search(r"signed-by=(\S+)", found["options"] or "")
-                mirror = Mirror(uri=found["uri"], keyring=keyring[1] if keyring else "")
-                yield found["suite"], found[4].split(), mirror
+def find_mirror(sources: str, suite: str) -> Mirror | None:
+    """Return the first mirror of ``suite`` main in a file of apt's, in either of its formats."""
+    for name, components, mirror in [*_one_line_sources(sources), *_deb822_sources(sources)]:
+        if name == suite and "main" in components:
+            return mirror
+    return None
 
 
-def _deb822_sources(stanza: str) -> Iterator[tuple[str, list[str], Mirror]]:
-    fields = {
-        key.lower(): value.split()
-        for key, value in re.findall(r"^([\w-]+):[ \t]*(.*(?:\n[ \t]+.*)*)", stanza, re.M)
-    }
-    if "deb" not in fields.get("types", ()) or not fields.get("uris"):
-        return
-    keyring = next((word for word in fields.get("signed-by", ()) if word.startswith("/")), "")
-    for suite in fields.get("suites", ()):
-        mirror = Mirror(uri=fields["uris"][0], keyring=keyring)
-        yield suite, fields.get("components", []), mirror
+def _one_line_sources(text: str) -> Iterator[tuple[str, list[str], Mirror]]:
+    for line in text.splitlines():
+        if found := _ONE_LINE.match(line.strip()):
+            keyring = re.search(r"signed-by=(\S+)", found["options"] or "")
+            mirror = Mirror(uri=found["uri"], keyring=keyring[1] if keyring else "")
+            yield found["suite"], found["components"].split(), mirror
+
+
+def _deb822_sources(text: str) -> Iterator[tuple[str, list[str], Mirror]]:
+    for stanza in re.split(r"\n\s*\n", text):
+        fields = {
+            key.lower(): value.split()
+            for key, value in re.findall(r"^([\w-]+):[ \t]*(.*(?:\n[ \t]+.*)*)", stanza, re.M)
+        }
+        if "deb" not in fields.get("types", ()) or fields.get("enabled") == ["no"]:
+            continue
+        keyring = next((word for word in fields.get("signed-by", ()) if word.startswith("/")), "")
+        for suite in fields.get("suites", ()):
+            mirror = Mirror(uri=fields["uris"][0], keyring=keyring)
+            yield suite, fields.get("components", []), mirror

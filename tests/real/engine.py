@@ -82,7 +82,7 @@ class Engine:
         Raises UnavailableError if it does not.
         """
         self._process.wait_until(self._answers, seconds=_READY_SECONDS)
-        return str(self._get("/version")["Version"])
+        return str(get(self.socket, "/version")["Version"])
 
     def stop(self) -> None:
         """End it and take away its bridge and cgroups."""
@@ -108,14 +108,16 @@ class Engine:
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError, http.client.HTTPException):
-            self._get("/version")
+            get(self.socket, "/version")
             return True
         return False
 
-    def _get(self, path: str) -> Any:
-        with contextlib.closing(_UnixConnection(self.socket)) as connection:
-            connection.request("GET", path)
-            return json.load(connection.getresponse())
+
+def get(api: Path, path: str) -> Any:
+    """Return what an engine answers to a GET at its API's unix socket."""
+    with contextlib.closing(_UnixConnection(api)) as connection:
+        connection.request("GET", path)
+        return json.load(connection.getresponse())
 
 
 def why_not() -> str:
@@ -130,7 +132,8 @@ def why_not() -> str:
 def remove_traces(label: str) -> None:
     """Take away the bridge and the empty cgroups that an engine left behind."""
     if Path("/sys/class/net", label).exists():
-        _ip("link", "delete", label)
+        with contextlib.suppress(UnavailableError):
+            _ip("link", "delete", label)
     for top in [*_CGROUPS.glob(label), *_CGROUPS.glob(f"*/{label}")]:
         for folder, _, _ in os.walk(top, topdown=False):
             with contextlib.suppress(OSError):
@@ -179,4 +182,6 @@ def _ip(*words: str) -> str:
         done = subprocess.run(["ip", *words], capture_output=True, text=True, check=True)
     except subprocess.CalledProcessError as error:
         raise UnavailableError(f"ip {' '.join(words)}: {error.stderr.strip()}") from error
+    except OSError as error:
+        raise UnavailableError(str(error)) from error
     return done.stdout

@@ -57,7 +57,8 @@ class Fleet:
         """
         while name not in (state := _read_state(self.pid)):
             if not self._alive():
-                raise UnavailableError(f"the supervisor of the test daemons ended, see {_log()}")
+                log = _log().read_text(errors="replace").strip()
+                raise UnavailableError(f"the supervisor of the test daemons ended: {log[-500:]}")
             time.sleep(_POLL_SECONDS)
         if "missing" in state[name]:
             raise UnavailableError(state[name]["missing"])
