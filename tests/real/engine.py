@@ -69,11 +69,15 @@ class Engine:
         run.mkdir(parents=True)
         config = folder / "daemon.json"
         config.write_text(json.dumps(_CONFIG | (_CONTAINERD_STORE if row.containerd_store else {})))
+        own_path = f"{programs}/usr/sbin:{programs}/usr/bin"
+        dockerd = shutil.which("dockerd", path=own_path)  # never the system's
+        if not dockerd:
+            raise UnavailableError(f"no dockerd in {programs}")
         _add_bridge(label)
         self._process = Process(
-            ["unshare", *_NAMESPACES, "--mount-proc", "dockerd", *self._options(folder, run)],
+            ["unshare", *_NAMESPACES, "--mount-proc", dockerd, *self._options(folder, run)],
             log=folder / "log",
-            env={"PATH": f"{programs}/usr/sbin:{programs}/usr/bin:{_SYSTEM_PATH}", "HOME": "/root"},
+            env={"PATH": f"{own_path}:{_SYSTEM_PATH}", "HOME": "/root"},
         )
 
     def wait(self) -> str:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
+from collections.abc import Generator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
@@ -67,23 +67,23 @@ class RealDaemons:
         """Return a daemon for a test, or skip the test (or fail it, if the daemon is required)."""
         try:
             return self.get(name)
-        except UnavailableError as reason:
-            self.give_up(name, reason)
+        except UnavailableError as error:
+            reason = str(error)
+        raise self._want_of(name, reason)
 
     def facts(self) -> fleet.Facts:
         """Return the registry's facts, or skip the test."""
         try:
             return self.start().wait(fleet.REGISTRY)
-        except UnavailableError as reason:
-            self.give_up(fleet.REGISTRY, reason)
+        except UnavailableError as error:
+            reason = str(error)
+        raise self._want_of(fleet.REGISTRY, reason)
 
-    def give_up(self, name: str, reason: UnavailableError) -> NoReturn:
-        """Skip or fail the running test for want of ``name``."""
-        self.missing[name] = str(reason)
-        text = f"{name} cannot be had: {reason}"
+    def _want_of(self, name: str, reason: str) -> BaseException:
+        text = self.missing[name] = f"{name} cannot be had: {reason}"
         if name in self._required:
-            pytest.fail(text, pytrace=False)
-        pytest.skip(text)
+            return pytest.fail.Exception(text, pytrace=False)
+        return pytest.skip.Exception(text)
 
 
 _KEY: pytest.StashKey[RealDaemons] = pytest.StashKey()
@@ -129,6 +129,18 @@ def pytest_runtest_call(item: pytest.Item) -> None:
             item.config.stash[_KEY].used[value.name] += 1
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Give all skips for want of one daemon the same place, so that pytest shows them as one."""
+    report = yield
+    reason = str(call.excinfo.value) if call.excinfo else ""
+    if report.skipped and reason in item.config.stash[_KEY].missing.values():
+        report.longrepr = (__file__, 1, reason)
+    return report
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the daemons, however the session ended."""
     config.stash[_KEY].stop()
@@ -145,8 +157,8 @@ def pytest_terminal_summary(
     for name, count in real.used.items():
         daemon = real.get(name)
         terminalreporter.line(f"{name}: {count} tests on {daemon.release or daemon.address}")
-    for name, reason in real.missing.items():
-        terminalreporter.line(f"{name}: NOT TESTED, cannot be had: {reason}", red=True, bold=True)
+    for reason in real.missing.values():
+        terminalreporter.line(f"NOT TESTED: {reason}", red=True, bold=True)
 
 
 @pytest.fixture(scope="session")
