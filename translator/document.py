@@ -11,7 +11,7 @@ import gc
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -79,6 +79,28 @@ class Table:
 Node: TypeAlias = Scalar | Items | Table
 
 
+class _Written(Scalar):
+    """A scalar of a file, whose span is made when it is asked for.
+
+    Most never are; making all of them would cost as much as the rest of the reading.
+    """
+
+    __slots__ = ("_end", "_file", "_start")
+    __setattr__ = object.__setattr__
+
+    def __init__(self, text: str, plain: bool, file: SourceFile, start: int, end: int) -> None:
+        self.text = text  # type: ignore[misc]  # frozen from here on
+        self.plain = plain  # type: ignore[misc]
+        self._file = file
+        self._start = start
+        self._end = end
+
+    @property
+    def span(self) -> Span:
+        file = self._file
+        return Span(file, file.position(self._start), file.position(self._end))
+
+
 # --- what a plain scalar stands for (the YAML 1.2 core schema) ---------------------------------
 
 
@@ -144,6 +166,8 @@ def parse(file: SourceFile) -> Table:
     Raises InvalidFileError with every fault of the text: what is no YAML, duplicate keys,
     undefined aliases, unknown tags, a top that is no map.
     """
+    if file.text.startswith("\ufeff"):  # the parser's positions do not count it
+        file = replace(file, text=file.text[1:])
     builder = _Builder(file)
     try:
         with _no_collection():
@@ -256,13 +280,7 @@ class _Builder:
         plain = event.implicit[0]
         if event.tag is not None:
             plain = self._scalar_tag(event, plain)
-        mark, end = event.start_mark, event.end_mark
-        span = Span(
-            self.file,
-            Position(mark.line + 1, mark.column + 1),
-            Position(end.line + 1, end.column + 1),
-        )
-        node = Scalar(event.value, plain, span)
+        node = _Written(event.value, plain, self.file, event.start_mark.index, event.end_mark.index)
         self._own += 1
         self._size += 1
         self._children.append(node)
@@ -402,10 +420,10 @@ def _head(span: Span) -> Span:
 
 @lru_cache(maxsize=1)
 def _parser() -> Callable[[str], Any]:
-    import yaml  # noqa: PLC0415 -- 20 ms that --help need not pay
+    import yaml
 
     try:
-        from yaml._yaml import CParser  # noqa: PLC0415 -- see above
+        from yaml._yaml import CParser
     except ImportError:
         return yaml.BaseLoader
     return CParser
@@ -421,7 +439,7 @@ def _events(builder: _Builder) -> Iterator[Any]:
     except UnicodeEncodeError as error:
         raise _BrokenError(_character_fault(file, error.start)) from None
     except Exception as error:
-        import yaml  # noqa: PLC0415 -- see above
+        import yaml
 
         if not isinstance(error, yaml.YAMLError):
             raise

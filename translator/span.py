@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,6 +32,19 @@ class SourceFile:
     def lines(self) -> list[str]:
         """The file's lines without their ends, for drawing."""
         return self.text.splitlines()
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        starts, index = [], 0
+        for line in self.text.splitlines(keepends=True):
+            starts.append(index)
+            index += len(line)
+        return starts or [0]
+
+    def position(self, index: int) -> Position:
+        """The place of the text's character number ``index``, which counts from 0."""
+        line = bisect_right(self._starts, index)
+        return Position(line, index - self._starts[line - 1] + 1)
 
     def __hash__(self) -> int:
         return hash((self.name, self.folder))

@@ -174,9 +174,7 @@ _ROWS = (
     ),
     _Row(
         problem="incompatible YAML",
-        says=Explanation(
-            message="this version of YAML is not known", hint="remove the %YAML line"
-        ),
+        says=Explanation(message="this version of YAML is not known", hint="remove the %YAML line"),
     ),
     _Row(
         problem="directive|version number|duplicate",
