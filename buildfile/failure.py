@@ -8,7 +8,6 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import click
 
@@ -107,8 +106,9 @@ def _show_bug(error: BaseException) -> None:
 
     text = "".join(traceback.format_exception(error))
     head = f"buildfile {version('buildfile')}, Python {platform.python_version()}\n"
-    descriptor, path = tempfile.mkstemp(prefix="buildfile-bug-", suffix=".txt")
-    with open(descriptor, "w", encoding="utf-8") as out:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="buildfile-bug-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as out:
         out.write(head + text)
     click.echo(f"error: this is a bug in buildfile: {type(error).__name__}: {error}", err=True)
-    click.echo(f"  hint: please report it with the contents of {Path(path)}", err=True)
+    click.echo(f"  hint: please report it with the contents of {out.name}", err=True)
