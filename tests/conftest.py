@@ -1,3 +1,33 @@
 """What all tests share."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
 pytest_plugins = ["tests.real.plugin"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help_text = "write the expected files of golden tests instead of comparing with them"
+    parser.addoption("--rewrite-golden", action="store_true", help=help_text)
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
+    """``golden(file, text)``: fail unless the checked-in file holds the text (``make golden``)."""
+
+    def compare(file: Path, text: str) -> None:
+        if request.config.getoption("--rewrite-golden"):
+            file.write_text(text)
+            return
+        expected = file.read_text() if file.exists() else ""
+        difference = difflib.unified_diff(
+            expected.splitlines(), text.splitlines(), str(file), "now", lineterm=""
+        )
+        assert text == expected, "\n".join(difference)
+
+    return compare

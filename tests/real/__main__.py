@@ -1,17 +1,21 @@
-"""``python -m tests.real up|down|list``: the test daemons by hand.
+"""``python -m tests.real get|up|down|list``: the test daemons by hand.
 
-``up`` starts them (or finds them running) and leaves them, ``list`` prints their addresses, and
-``down`` stops them. Tests use them if ``BUILDFILE_TEST_KEEP=1`` is set.
+``get`` downloads their programs and starts nothing, ``up`` starts them (or finds them running) and
+leaves them, ``list`` prints their addresses, and ``down`` stops them. Tests use them if
+``BUILDFILE_TEST_KEEP=1`` is set.
 """
 
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.real import engine, fleet
 from tests.real.errors import UnavailableError
 
-_COMMANDS = ("up", "down", "list")
+_COMMANDS = ("get", "up", "down", "list")
+
+_ATTEMPTS = 3
 
 
 def main(words: list[str]) -> int:
@@ -19,6 +23,8 @@ def main(words: list[str]) -> int:
     match words:
         case ["attached" | "detached" as mode, *names]:
             fleet.supervise(names, detached=mode == "detached")
+        case ["get"]:
+            return _get()
         case ["up"]:
             return _print(fleet.start_shared())
         case ["list"]:
@@ -30,6 +36,23 @@ def main(words: list[str]) -> int:
         case _:
             return _complain(f"usage: python -m tests.real {'|'.join(_COMMANDS)}", code=2)
     return 0
+
+
+def _get() -> int:
+    names = (*engine.ENGINES, fleet.REGISTRY)
+    with ThreadPoolExecutor() as pool:
+        return 0 if all(list(pool.map(_get_one, names))) else 1
+
+
+def _get_one(name: str) -> bool:
+    for _ in range(_ATTEMPTS):
+        try:
+            fleet.fetch(name)
+        except UnavailableError as error:
+            _complain(f"{name}: cannot be had: {error}")
+        else:
+            return True
+    return False
 
 
 def _print(running: fleet.Fleet) -> int:

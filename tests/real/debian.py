@@ -19,7 +19,7 @@ from tests.real.cache import cache_folder
 from tests.real.errors import UnavailableError
 
 _APT_FOLDER = Path("/etc/apt")
-_DOWNLOAD_SECONDS = 600
+_COMMAND_SECONDS = 120
 _ONE_LINE = re.compile(
     r"deb\s+(?:\[(?P<options>.*?)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<components>.*)"
 )
@@ -111,7 +111,7 @@ def _run(command: list[str], *, cwd: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=_DOWNLOAD_SECONDS,
+            timeout=_COMMAND_SECONDS,
         )
     except subprocess.CalledProcessError as error:
         last = error.stdout.strip().splitlines()[-3:]

@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,16 @@ class Fleet:
         if self._process:
             return self._process.poll() is None
         return _supervises(self.pid)
+
+
+def fetch(name: str) -> Path:
+    """Return the folder of the programs of an engine or of the registry, downloaded once.
+
+    Raises UnavailableError.
+    """
+    if name == REGISTRY:
+        return debian.unpack(debian.host_suite(), "docker-registry", "busybox-static")
+    return debian.unpack(name, *engine.PACKAGES)
 
 
 def start(names: Iterable[str]) -> Fleet:
@@ -185,24 +196,16 @@ class _Supervisor:
 
     def start(self, names: Iterable[str]) -> None:
         """Start everything side by side; return when each is ready or given up."""
-        self._fetch(REGISTRY, ("docker-registry", "busybox-static"), self._start_registry)
+        self._do(REGISTRY, partial(fetch, REGISTRY), self._start_registry)
         for name in names:
             if reason := engine.why_not():
                 self._settle(name, {"missing": reason})
             else:
-                self._fetch(name, engine.PACKAGES, self._start_engine)
+                self._do(name, partial(fetch, name), partial(self._start_engine, name))
         while self._pending:
             done, _ = wait(self._pending, return_when=FIRST_COMPLETED)
             for future in done:
                 self._pending.pop(future)(future)
-
-    def _fetch(
-        self, name: str, packages: tuple[str, ...], then: Callable[[str, Path], None]
-    ) -> None:
-        def fetch() -> Path:
-            return debian.unpack(debian.host_suite() if name == REGISTRY else name, *packages)
-
-        self._do(name, fetch, lambda programs: then(name, programs))
 
     def _do(self, name: str, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         """Do ``work`` beside, then ``then`` with its result here on the main thread."""
@@ -215,14 +218,14 @@ class _Supervisor:
 
         self._pending[self._pool.submit(work)] = finish
 
-    def _start_registry(self, name: str, programs: Path) -> None:
+    def _start_registry(self, programs: Path) -> None:
         layout = self._folder / "base"
         image.write_layout(layout, programs / "bin/busybox")
-        registry = Registry(programs / "usr/bin/docker-registry", self._folder / name)
+        registry = Registry(programs / "usr/bin/docker-registry", self._folder / REGISTRY)
         self._running.callback(registry.stop)
         base = registry.push(layout, f"base:{image.TAG}")
         facts = {"registry": registry.name, "base_image": base, "oci_base": str(layout)}
-        self._settle(name, facts)
+        self._settle(REGISTRY, facts)
 
     def _start_engine(self, name: str, programs: Path) -> None:
         index = list(engine.ENGINES).index(name)
