@@ -218,7 +218,8 @@ def _launch(launcher: Launcher, folders: Folders, environment: Mapping[str, str]
             start_new_session=True,
             env=dict(environment),
         )
-    if not _answers(process, folders.socket):
+    answers = _pings if launcher.scheme == "docker" else _accepts
+    if not _wait(process, lambda: answers(folders.socket)):
         _kill(process)
         return None
     record = Record(
@@ -231,14 +232,30 @@ def _launch(launcher: Launcher, folders: Folders, environment: Mapping[str, str]
     return record
 
 
-def _answers(process: subprocess.Popen[bytes], path: Path) -> bool:
+def _wait(process: subprocess.Popen[bytes], ready: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        with socket.socket(socket.AF_UNIX) as probe:
-            if probe.connect_ex(str(path)) == 0:
-                return True
+        if ready():
+            return True
         time.sleep(0.05)
     return False
+
+
+def _accepts(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+def _pings(path: Path) -> bool:
+    """Whether an engine answers: it listens long before its networks and stores are made."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(START_SECONDS)
+        try:
+            probe.connect(str(path))
+            probe.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+            return probe.recv(64).partition(b"\r\n")[0].endswith(b"200 OK")
+        except OSError:
+            return False
 
 
 def _terminate(record: Record) -> None:
