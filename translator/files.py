@@ -1,0 +1,117 @@
+"""The files of a project: those named, and those that they include, in the order of merging."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from translator import value_faults as faults
+from translator.collector import Broken, Collector
+from translator.diagnostic import Diagnostic, InvalidFileError
+from translator.document import Items, Node, Scalar, Table, parse
+from translator.interpolate import expand
+from translator.scope import Missing, Scope
+from translator.span import SourceFile, Span
+
+MOST_NESTED = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """A file and its nodes."""
+
+    file: SourceFile
+    table: Table
+
+
+class Gathering:
+    """Reads files and what they include. Each file counts once, where it is met first."""
+
+    def __init__(
+        self, read: Callable[[str], SourceFile], scope: Scope, found: Collector
+    ) -> None:
+        """``read`` takes an absolute path and raises OSError; ``scope`` has no variables."""
+        self._read = read
+        self._scope = scope
+        self._found = found
+        self._seen: set[tuple[str, str]] = set()
+        self._path: list[tuple[tuple[str, str], Span]] = []
+        self.documents: list[Document] = []
+
+    def add(self, file: SourceFile) -> None:
+        """Add ``file`` after all that it includes."""
+        identity = (file.folder, posixpath.basename(file.name))
+        if identity in self._seen:
+            return
+        self._seen.add(identity)
+        table = self._parsed(file)
+        if table is None:
+            return
+        self._path.append((identity, table.span))
+        for node in self._includes(table):
+            self._include(node)
+        self._path.pop()
+        self.documents.append(Document(file=file, table=table))
+
+    def _parsed(self, file: SourceFile) -> Table | None:
+        try:
+            return parse(file)
+        except InvalidFileError as error:
+            self._found.extend(error.diagnostics)
+            return None
+
+    def _includes(self, table: Table) -> list[Scalar]:
+        entry = table.entries.get("include")
+        if not entry:
+            return []
+        scope = replace(self._scope, variables=_too_early(table))
+        value = expand(entry.value, scope, self._found)
+        items: tuple[Node, ...] = value.items if isinstance(value, Items) else (value,)
+        return [item for item in items if isinstance(item, Scalar)]
+
+    def _include(self, node: Scalar) -> None:
+        if isinstance(node, Broken):
+            return
+        home = self._scope.environment.get("HOME", "")
+        try:
+            file = self._read(absolute(node, home))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            self._found.add(faults.unreadable_include(node.text, reason, node.span))
+        except InvalidFileError as error:
+            self._found.extend(error.diagnostics)
+        else:
+            self._enter(file, node.span)
+
+    def _enter(self, file: SourceFile, span: Span) -> None:
+        identity = (file.folder, posixpath.basename(file.name))
+        open_files = [opened for opened, _ in self._path]
+        if identity in open_files:
+            self._found.add(faults.include_circle(file.name, span))
+        elif len(self._path) >= MOST_NESTED:
+            self._found.add(faults.includes_too_deep(MOST_NESTED, span))
+        else:
+            self.add(file)
+
+
+def absolute(node: Scalar, home: str) -> str:
+    """The path that a scalar names, from the folder of the file that it stands in."""
+    return resolve(node.text, node.span.file.folder, home)
+
+
+def resolve(path: str, folder: str, home: str) -> str:
+    """``path`` from ``folder``; a leading ``~`` is ``home``, where there is one."""
+    if home and (path == "~" or path.startswith("~/")):
+        path = home + path[1:]
+    return posixpath.normpath(posixpath.join(folder, path))
+
+
+def _too_early(table: Table) -> Mapping[str, Missing]:
+    declared = table.entries.get("vars")
+    names = declared.value.entries if declared and isinstance(declared.value, Table) else ()
+    return {name: Missing(_early(name), False) for name in names}
+
+
+def _early(name: str) -> Callable[[Span], Diagnostic]:
+    return lambda span: faults.variable_too_early(name, span)

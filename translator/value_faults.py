@@ -1,0 +1,390 @@
+"""Faults of values and names: variables, references, overrides, what refers to what.
+
+The later half of ``translator.faults``: one named constructor each, a message of one sentence
+without a full stop, a hint that says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from translator.diagnostic import Diagnostic, Related
+from translator.span import Span
+
+
+def did_you_mean(suggestion: str | None, otherwise: str | None = None) -> str | None:
+    """The hint for a misspelt name."""
+    return f"did you mean {suggestion}?" if suggestion else otherwise
+
+
+def listed(names: Iterable[str], most: int = 12) -> str:
+    """Names for a hint: all of a few, the first of many."""
+    known = list(names)
+    more = f" and {len(known) - most} more" if len(known) > most else ""
+    return ", ".join(known[:most]) + more
+
+
+# --- references: translator.interpolate and translator.scope ---------------------------------
+
+
+def bad_reference(message: str, span: Span) -> Diagnostic:
+    """``${`` with something in it that is no reference."""
+    hint = "write ${NAME} or ${NAME:-default}, and $$ for a dollar"
+    return Diagnostic(code="bad-reference", message=message, span=span, hint=hint)
+
+
+def unknown_variable(name: str, span: Span, suggestion: str | None) -> Diagnostic:
+    """``${NAME}`` of a variable that ``vars`` does not declare."""
+    hint = did_you_mean(
+        suggestion, f"declare {name} under vars, or write ${{env.{name}}} for the environment's"
+    )
+    return Diagnostic(
+        code="unknown-variable", message=f"there is no variable {name}", span=span, hint=hint
+    )
+
+
+def doubtful_variable(name: str, span: Span, suggestion: str | None) -> Diagnostic:
+    """The same with a default, which is then all that the reference can ever give."""
+    fault = unknown_variable(name, span, suggestion)
+    message = f"{fault.message}, so its default is always taken"
+    return replace(fault, severity="warning", message=message)
+
+
+def unset_variable(name: str, span: Span, declared: Span) -> Diagnostic:
+    """A declared variable without default that nobody set."""
+    return Diagnostic(
+        code="unset-variable",
+        message=f"the variable {name} has no value",
+        span=span,
+        related=(Related(message="declared here without a default", span=declared),),
+        hint=f"pass --var {name}=VALUE, or write ${{{name}:-default}}",
+    )
+
+
+def unset_environment(name: str, span: Span) -> Diagnostic:
+    """``${env.NAME}`` of what the environment lacks."""
+    return Diagnostic(
+        code="unset-environment",
+        message=f"the environment variable {name} is not set",
+        span=span,
+        hint=f"set it, or write ${{env.{name}:-default}}",
+    )
+
+
+def no_git(part: str, reason: str, span: Span) -> Diagnostic:
+    """``${git.PART}`` without an answer."""
+    return Diagnostic(
+        code="no-git",
+        message=f"${{git.{part}}} has no value: {reason}",
+        span=span,
+        hint=f"write ${{git.{part}:-default}} for builds without it",
+    )
+
+
+def incomplete_name(name: str, example: str, span: Span) -> Diagnostic:
+    """``${env}`` or ``${matrix}``, which are no values themselves."""
+    return Diagnostic(
+        code="bad-reference",
+        message=f"{name} alone is no value",
+        span=span,
+        hint=f"name one of its entries, as in ${{{example}}}",
+    )
+
+
+def unknown_built_in(
+    name: str, part: str, span: Span, suggestion: str | None, known: Sequence[str]
+) -> Diagnostic:
+    """``${platform.size}``."""
+    full = f"{name}.{suggestion}" if suggestion else None
+    otherwise = f"there are {listed(f'{name}.{part}' for part in known)}" if known else None
+    return Diagnostic(
+        code="unknown-variable",
+        message=f"there is no {name}.{part}" if part else f"{name} alone is no value",
+        span=span,
+        hint=did_you_mean(full, otherwise),
+    )
+
+
+def out_of_scope(name: str, place: str, span: Span) -> Diagnostic:
+    """A built-in name at a place that knows no target or platform."""
+    where = {
+        "platform": "stages and sources",
+        "target": "stages, sources and targets",
+        "matrix": "stages, sources and targets",
+    }[name.partition(".")[0]]
+    return Diagnostic(
+        code="out-of-scope",
+        message=f"${{{name}}} has no meaning in {place}",
+        span=span,
+        hint=f"it is known in {where}",
+    )
+
+
+def unknown_matrix_key(
+    key: str, span: Span, suggestion: str | None, known: Sequence[str]
+) -> Diagnostic:
+    """``${matrix.KEY}`` with a key of no target."""
+    otherwise = f"the keys are {listed(known)}" if known else "no target has a matrix"
+    return Diagnostic(
+        code="unknown-matrix-key",
+        message=f"no target's matrix has the key {key}",
+        span=span,
+        hint=did_you_mean(suggestion, otherwise),
+    )
+
+
+def target_without_key(key: str, target: str, span: Span) -> Diagnostic:
+    """``${matrix.KEY}`` for a target that lacks the key, though others have it."""
+    return Diagnostic(
+        code="unset-matrix-key",
+        message=f"the target {target} has no matrix key {key}",
+        span=span,
+        hint=f"give the target a matrix with {key}, or write ${{matrix.{key}:-default}}",
+    )
+
+
+def not_text(name: str, kind: str, span: Span) -> Diagnostic:
+    """A list or map within a longer text."""
+    return Diagnostic(
+        code="wrong-type",
+        message=f"{name} is {kind} and cannot stand within a text",
+        span=span,
+        hint=f"write ${{{name}}} alone, where {kind} is wanted",
+    )
+
+
+def demanded(name: str, message: str, span: Span) -> Diagnostic:
+    """``${NAME:?message}`` without a value."""
+    return Diagnostic(
+        code="unset-variable",
+        message=f"{name} must be set" + (f": {message}" if message else ""),
+        span=span,
+    )
+
+
+# --- variables: translator.variables ---------------------------------------------------------
+
+
+def reserved_variable(name: str, span: Span) -> Diagnostic:
+    """A variable with the name of a built-in one."""
+    return Diagnostic(
+        code="reserved-name",
+        message=f"{name} is built in and cannot be a variable",
+        span=span,
+        hint="give the variable another name",
+    )
+
+
+def bad_variable_name(name: str, span: Span) -> Diagnostic:
+    """A name that ``${...}`` could not refer to."""
+    return Diagnostic(
+        code="bad-name",
+        message=f"{name} is no variable name",
+        span=span,
+        hint="use letters, digits and _, and no digit first",
+    )
+
+
+def undeclared_setting(name: str, span: Span, suggestion: str | None) -> Diagnostic:
+    """``--var`` with an unknown name."""
+    hint = did_you_mean(suggestion, f"declare {name} under vars first")
+    return Diagnostic(
+        code="unknown-variable",
+        message=f"--var sets {name}, which the build file does not declare",
+        span=span,
+        hint=hint,
+    )
+
+
+def missing_value(name: str, span: Span) -> Diagnostic:
+    """``required: true`` and nobody set it."""
+    return Diagnostic(
+        code="missing-value",
+        message=f"the variable {name} is required and has no value",
+        span=span,
+        hint=f"pass --var {name}=VALUE, or set {name} in the environment",
+    )
+
+
+def bad_value(name: str, origin: str, reason: str, span: Span) -> Diagnostic:
+    """A value of the wrong type or outside of what the variable allows."""
+    return Diagnostic(
+        code="bad-value", message=f"{origin} of the variable {name} {reason}", span=span
+    )
+
+
+def bad_pattern(reason: str, span: Span) -> Diagnostic:
+    """A regular expression that is none."""
+    return Diagnostic(
+        code="bad-pattern", message=f"this is no regular expression: {reason}", span=span
+    )
+
+
+def variable_cycle(names: Sequence[str], spans: Sequence[Span]) -> Diagnostic:
+    """Defaults that refer to each other in a circle; ``spans`` are the declarations."""
+    return _cycle("variable-cycle", "the variable", "refers to", names, spans)
+
+
+def _cycle(
+    code: str, noun: str, verb: str, names: Sequence[str], spans: Sequence[Span]
+) -> Diagnostic:
+    following = (*names[1:], names[0])
+    steps = list(zip(names, following, spans, strict=True))
+    path = " -> ".join((*names, names[0])) if len(names) <= 12 else f"through {len(names)} of them"
+    return Diagnostic(
+        code=code,
+        message=f"{noun} {names[0]} {verb} itself: {path}",
+        span=spans[0],
+        related=tuple(
+            Related(message=f"{name} {verb} {after}", span=span)
+            for name, after, span in steps[:12]
+        ),
+        hint="break the circle",
+    )
+
+
+# --- files: translator.files -----------------------------------------------------------------
+
+
+def unreadable_include(path: str, reason: str, span: Span) -> Diagnostic:
+    """An included file that cannot be read."""
+    return Diagnostic(
+        code="unreadable-include",
+        message=f"cannot read {path}: {reason}",
+        span=span,
+        hint="the path is relative to the file that it stands in",
+    )
+
+
+def include_circle(name: str, span: Span) -> Diagnostic:
+    """A file that includes itself, directly or not."""
+    return Diagnostic(
+        code="include-cycle",
+        message=f"{name} includes itself",
+        span=span,
+        hint="move what both files need into a third one",
+    )
+
+
+def includes_too_deep(limit: int, span: Span) -> Diagnostic:
+    """Files that include files that include files."""
+    return Diagnostic(
+        code="too-deep", message=f"files include each other more than {limit} deep", span=span
+    )
+
+
+def variable_too_early(name: str, span: Span) -> Diagnostic:
+    """A variable in ``include``."""
+    return Diagnostic(
+        code="out-of-scope",
+        message=f"the variable {name} is not known yet where files are included",
+        span=span,
+        hint=f"write ${{env.{name}}} for the environment's value",
+    )
+
+
+# --- shapes after interpolation: translator.reader -------------------------------------------
+
+
+def wrong_type(wanted: str, found: str, span: Span) -> Diagnostic:
+    """A value of another kind than its place wants."""
+    return Diagnostic(code="wrong-type", message=f"expected {wanted}, found {found}", span=span)
+
+
+def bad_text(wanted: str, text: str, span: Span, hint: str | None = None) -> Diagnostic:
+    """A text that is not of the wanted form."""
+    return Diagnostic(
+        code="bad-value", message=f"{text!r} is not {wanted}", span=span, hint=hint
+    )
+
+
+def unknown_choice(text: str, options: Sequence[str], span: Span, near: str | None) -> Diagnostic:
+    """A word that is none of those known here."""
+    return Diagnostic(
+        code="bad-value",
+        message=f"{text!r} is none of {', '.join(options)}",
+        span=span,
+        hint=did_you_mean(near),
+    )
+
+
+def unknown_key(key: str, span: Span, suggestion: str | None, known: Iterable[str]) -> Diagnostic:
+    """A key that means nothing here."""
+    hint = did_you_mean(suggestion, f"the keys here are {listed(known)}")
+    return Diagnostic(code="unknown-key", message=f"unknown key {key}", span=span, hint=hint)
+
+
+def missing_key(key: str, span: Span) -> Diagnostic:
+    """A key that must be there."""
+    return Diagnostic(code="missing-key", message=f"the key {key} is missing", span=span)
+
+
+def exactly_one(keys: Sequence[str], found: Sequence[str], span: Span) -> Diagnostic:
+    """None, or several, of keys that exclude each other."""
+    said = f"found {' and '.join(found)}" if found else "found none of them"
+    return Diagnostic(
+        code="exactly-one-of",
+        message=f"exactly one of {', '.join(keys)} is wanted, {said}",
+        span=span,
+    )
+
+
+def not_together(first: str, second: str, span: Span) -> Diagnostic:
+    """Two keys of which only one can hold."""
+    return Diagnostic(
+        code="exactly-one-of", message=f"{first} and {second} exclude each other", span=span
+    )
+
+
+# --- matrices: translator.matrix -------------------------------------------------------------
+
+
+def bad_matrix_key(key: str, span: Span) -> Diagnostic:
+    """A key that ``${matrix.KEY}`` could not name."""
+    return Diagnostic(
+        code="bad-name",
+        message=f"{key} is no matrix key",
+        span=span,
+        hint="use letters, digits, - and _",
+    )
+
+
+def empty_axis(key: str, span: Span) -> Diagnostic:
+    """A matrix key without values."""
+    return Diagnostic(
+        code="empty-matrix",
+        message=f"the matrix key {key} has no values, so there is nothing to build",
+        span=span,
+    )
+
+
+def empty_matrix(target: str, span: Span) -> Diagnostic:
+    """Everything is excluded."""
+    return Diagnostic(
+        code="empty-matrix",
+        message=f"the matrix of {target} leaves no variant to build",
+        span=span,
+        hint="exclude fewer of its combinations",
+    )
+
+
+def same_variant(name: str, span: Span, first: Span) -> Diagnostic:
+    """Two targets, or variants, with one name."""
+    return Diagnostic(
+        code="duplicate-target",
+        message=f"two targets are named {name}",
+        span=span,
+        related=(Related(message="the other one stands here", span=first),),
+        hint="a variant's name is its target's name and its matrix values; change one of them",
+    )
+
+
+def platform_not_listed(platform: str, target: str, span: Span) -> Diagnostic:
+    """``exclude`` names a platform and the target names none."""
+    return Diagnostic(
+        code="bad-value",
+        message=f"exclude drops {platform}, but {target} lists no platforms",
+        span=span,
+        hint="list the target's platforms",
+    )
