@@ -1,0 +1,98 @@
+"""The transport: a dialler, who was found behind it, and what gRPC is told to dial."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from daemon_shim.errors import DaemonError
+from daemon_shim.transports.base import Stream
+from daemon_shim.transports.deadline import Deadline
+from daemon_shim.transports.dial import Dialler
+from daemon_shim.transports.greeting import is_engine
+from daemon_shim.transports.relay import Relay
+from daemon_shim.transports.upgrade import upgrade
+
+if TYPE_CHECKING:
+    import grpc
+
+RECEIVE_LIMIT = 64 * 1024 * 1024
+_DIAL_SECONDS = 5.0
+_OPTIONS: tuple[tuple[str, int | str], ...] = (
+    ("grpc.max_receive_message_length", RECEIVE_LIMIT),
+    # The daemon judges what is too long for it (4 MiB to v0.13, then 16 MiB).
+    ("grpc.max_send_message_length", -1),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.enable_retries", 0),
+    # A channel's connections are its own: another's failures must not hold it back.
+    ("grpc.use_local_subchannel_pool", 1),
+    # gRPC would spell the socket's path, which HTTP servers may refuse as a host.
+    ("grpc.default_authority", "localhost"),
+)
+
+
+class StreamTransport:
+    """Reaches one daemon. ``engine`` is None where asking must tell."""
+
+    def __init__(self, *, address: str, dialler: Dialler, engine: bool | None = None) -> None:
+        self.address = address
+        self._dialler = dialler
+        self._engine = engine
+        self._relay: Relay | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def engine(self) -> bool:
+        """Whether a Docker Engine is there; asks once. Raises UnreachableError or TlsError."""
+        return self._known_engine(Deadline(_DIAL_SECONDS))
+
+    def connect(self, timeout: float) -> Stream:
+        """Dial; see ``Transport.connect``."""
+        deadline = Deadline(timeout)
+        engine = self._known_engine(deadline)
+        stream = self._dialler.dial(self.address, deadline)
+        try:
+            if engine:
+                upgrade(stream, self.address, deadline)
+        except DaemonError:
+            stream.close()
+            raise
+        stream.settimeout(None)
+        return stream
+
+    def dial(self, timeout: float) -> Stream:
+        """Open a stream to the address itself: for an engine, one that speaks HTTP/1.
+
+        Raises UnreachableError or TlsError.
+        """
+        stream = self._dialler.dial(self.address, Deadline(timeout))
+        stream.settimeout(None)
+        return stream
+
+    def grpc_channel(self) -> grpc.Channel:
+        """A new channel; see ``Transport.grpc_channel``. Raises as ``engine`` does."""
+        import grpc
+
+        return grpc.insecure_channel(self._target(), options=_OPTIONS)
+
+    def close(self) -> None:
+        """Close the relay, and with it the channels that go through it."""
+        with self._lock:
+            relay, self._relay = self._relay, None
+        if relay:
+            relay.close()
+
+    def _known_engine(self, deadline: Deadline) -> bool:
+        with self._lock:
+            if self._engine is None:
+                self._engine = is_engine(self._dialler, self.address, deadline)
+            return self._engine
+
+    def _target(self) -> str:
+        direct = self._dialler.direct
+        if direct and not self.engine:
+            return direct
+        with self._lock:
+            if not self._relay:
+                self._relay = Relay(lambda: self.connect(_DIAL_SECONDS))
+            return self._relay.target
