@@ -12,7 +12,6 @@ import http.client
 import ipaddress
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -133,6 +132,11 @@ def why_not() -> str:
     return f"needs {', '.join(missing)} on the PATH" if missing else ""
 
 
+def label(suite: str, owner: int) -> str:
+    """Return the label of an engine that the process ``owner`` starts."""
+    return f"bft{owner}{'abcdefgh'[list(ENGINES).index(suite)]}"
+
+
 def remove_traces(label: str) -> None:
     """Take away the bridge and the empty cgroups that an engine left behind."""
     if Path("/sys/class/net", label).exists():
@@ -142,13 +146,6 @@ def remove_traces(label: str) -> None:
         for folder, _, _ in os.walk(top, topdown=False):
             with contextlib.suppress(OSError):
                 Path(folder).rmdir()
-
-
-def labels_in_use() -> set[str]:
-    """Return the labels of which a bridge or a cgroup exists, whether its engine runs or not."""
-    names = [path.name for path in Path("/sys/class/net").iterdir()]
-    names += [path.name for path in _CGROUPS.glob("*")] + [p.name for p in _CGROUPS.glob("*/*")]
-    return {name for name in names if re.fullmatch(r"bft\d+[a-z]", name)}
 
 
 class _UnixConnection(http.client.HTTPConnection):

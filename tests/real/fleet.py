@@ -14,7 +14,6 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -228,8 +227,7 @@ class _Supervisor:
         self._settle(REGISTRY, facts)
 
     def _start_engine(self, name: str, programs: Path) -> None:
-        index = list(engine.ENGINES).index(name)
-        label = f"bft{os.getpid()}{'abcdefgh'[index]}"
+        label = engine.label(name, os.getpid())
         self._running.callback(engine.remove_traces, label)
         started = engine.Engine(
             engine.ENGINES[name],
@@ -254,15 +252,15 @@ class _Supervisor:
 
 
 def _sweep() -> None:
-    """Clear away what killed supervisors left."""
-    for label in engine.labels_in_use() if os.geteuid() == 0 else ():
-        if not _supervises(_pid_in(label)):
-            engine.remove_traces(label)
-    for folder in [*_fleets().glob("[0-9]*"), *Path("/tmp").glob(f"{_RUN_PREFIX}[0-9]*")]:
-        if folder.stat().st_uid == os.geteuid() and not _supervises(_pid_in(folder.name)):
-            shutil.rmtree(folder, ignore_errors=True)
+    """Clear away what killed supervisors left.
 
-
-def _pid_in(name: str) -> int:
-    found = re.search(r"\d+", name)
-    return int(found[0]) if found else 0
+    Only what stands in our cache counts as ours: another container may share the network.
+    """
+    for folder in _fleets().glob("[0-9]*"):
+        owner = int(folder.name)
+        if _supervises(owner):
+            continue
+        for name in engine.ENGINES:
+            engine.remove_traces(engine.label(name, owner))
+        for path in [folder, *Path("/tmp").glob(f"{_RUN_PREFIX}{owner}-*")]:
+            shutil.rmtree(path, ignore_errors=True)

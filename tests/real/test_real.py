@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -78,14 +80,32 @@ def test_fleet_ends_with_its_client_and_leaves_nothing() -> None:
     with client:
         assert client.stdout
         pid = int(client.stdout.readline())
-        label = f"bft{pid}a"
-        assert label in engine.labels_in_use()
+        bridge = Path("/sys/class/net", engine.label("bookworm", pid))
+        assert bridge.exists()
         client.kill()
     give_up = time.monotonic() + HANG_SECONDS
     while Path(f"/proc/{pid}").exists() and time.monotonic() < give_up:
         time.sleep(0.05)
-    assert label not in engine.labels_in_use()
+    assert not bridge.exists()
     assert not list(Path("/tmp").glob(f"bft-{pid}-*"))
+
+
+@pytest.mark.real
+def test_fleet_clears_away_what_a_killed_one_left() -> None:
+    if reason := engine.why_not():
+        pytest.skip(reason)
+    killed = fleet.start(["bookworm"])
+    killed.wait("bookworm")
+    bridge = Path("/sys/class/net", engine.label("bookworm", killed.pid))
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.stop()
+    assert bridge.exists()
+
+    after = fleet.start([])
+    after.wait(fleet.REGISTRY)
+    after.stop()
+    assert not bridge.exists()
+    assert not list(Path("/tmp").glob(f"bft-{killed.pid}-*"))
 
 
 def test_fleet_says_why_an_engine_cannot_be_had(
