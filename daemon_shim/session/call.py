@@ -51,6 +51,8 @@ class ServedCall:
         self._metadata = _metadata(headers)
         self._headed = False
         self._watched: set[int] = set()
+        self._paused = False
+        self._owed = 0
 
     @property
     def metadata(self) -> Metadata:
@@ -97,6 +99,22 @@ class ServedCall:
 
         self._loop.spawn(work, back)
 
+    def pause(self) -> None:
+        """Withhold the window's credit from now on."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Give the credit withheld."""
+        self._paused = False
+        self.used(0)
+
+    def used(self, size: int) -> None:
+        """Count ``size`` received bytes as used, now or at ``resume``."""
+        self._owed += size
+        if self._owed and not self._paused:
+            self._connection.acknowledge(self.stream_id, self._owed)
+            self._owed = 0
+
     def watch(self, fileno: int, readable: Callable[[], None] | None) -> None:
         """Have ``readable`` called whenever ``fileno`` can be read; None stops it."""
         if readable is None:
@@ -107,7 +125,8 @@ class ServedCall:
         self._loop.watch(fileno, lambda: self.guard(self, readable))
 
     def release(self) -> None:
-        """Stop all watching."""
+        """Stop all watching, and hold nothing back."""
+        self.resume()
         for fileno in self._watched:
             self._loop.watch(fileno, None)
         self._watched.clear()

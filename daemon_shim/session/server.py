@@ -101,10 +101,12 @@ class SessionServer:
 
     def _on_data(self, stream_id: int, data: memoryview) -> None:
         call = self._calls.get(stream_id)
-        if call is not None and call.handler is not None:
-            handler = call.handler
-            self._guard(call, lambda: _read(call, handler, data))
-        self._connection.acknowledge(stream_id, len(data))
+        if call is None or call.handler is None:
+            self._connection.acknowledge(stream_id, len(data))
+            return
+        handler = call.handler
+        self._guard(call, lambda: _read(call, handler, data))
+        call.used(len(data))
 
     def _on_ended(self, stream_id: int) -> None:
         call = self._calls.get(stream_id)

@@ -63,6 +63,14 @@ class Call(Protocol):
         ``done`` is not called when the call has ended meanwhile.
         """
 
+    def pause(self) -> None:
+        """Take no more: the daemon stops once its window (16 MiB) is full; messages of what it
+        sent until then still come.
+        """
+
+    def resume(self) -> None:
+        """Undo ``pause``."""
+
     def watch(self, fileno: int, readable: Callable[[], None] | None) -> None:
         """Have ``readable`` called whenever ``fileno`` can be read; None stops it."""
 
