@@ -28,7 +28,8 @@ _READY_SECONDS = 120
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NEEDED_PROGRAMS = ("ip", "runc", "setpriv", "unshare")
 _CGROUPS = Path("/sys/fs/cgroup")
-_NAMESPACES = ["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
+_NAMESPACES = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork"]
+_NAMESPACES += ["--kill-child", "--mount-proc"]
 _CONFIG = {"builder": {"entitlements": {"network-host": True, "security-insecure": True}}}
 _CONTAINERD_STORE = {"features": {"containerd-snapshotter": True}}
 
@@ -73,8 +74,16 @@ class Engine:
         if not dockerd:
             raise UnavailableError(f"no dockerd in {programs}")
         _add_bridge(label)
+        data = folder / "data"
+        data.mkdir()
         self._process = Process(
-            ["unshare", *_NAMESPACES, "--mount-proc", dockerd, *self._options(folder, run)],
+            [
+                *_NAMESPACES,
+                *_storage(data),
+                dockerd,
+                f"--data-root={data}",
+                *self._options(folder, run),
+            ],
             log=folder / "log",
             env={"PATH": f"{own_path}:{_SYSTEM_PATH}", "HOME": "/root"},
         )
@@ -98,7 +107,6 @@ class Engine:
     def _options(self, folder: Path, run: Path) -> list[str]:
         return [
             f"--host=unix://{self.socket}",
-            f"--data-root={folder / 'data'}",
             f"--exec-root={run / 'exec'}",
             f"--pidfile={run / 'pid'}",
             f"--config-file={folder / 'daemon.json'}",
@@ -114,6 +122,14 @@ class Engine:
             get(self.socket, "/version")
             return True
         return False
+
+
+def _storage(data: Path) -> list[str]:
+    """Return what begins a command whose data cannot lie where it would: overlay on overlay."""
+    kind = subprocess.run(["stat", "-f", "-c", "%T", data], capture_output=True, check=True)
+    if kind.stdout.strip() != b"overlayfs":
+        return []
+    return ["sh", "-c", 'mount -t tmpfs tmpfs "$0" && exec "$@"', str(data)]
 
 
 def get(api: Path, path: str) -> Any:
