@@ -27,7 +27,8 @@ class SolveRequest:
     """One job. With neither ``definition`` nor ``frontend`` it is a gateway build.
 
     ``ref`` must be new on the daemon (control/control.go: "job ID exists"). ``definition`` is a
-    serialised ``pb.Definition``. ``entitlements`` must be names that the daemon knows.
+    serialised ``pb.Definition``. ``entitlements`` must be names that the daemon knows. An
+    ``internal`` build stays out of the daemon's build history (v0.11 and later).
     """
 
     ref: str
@@ -39,3 +40,4 @@ class SolveRequest:
     cache_exports: tuple[CacheOption, ...] = ()
     cache_imports: tuple[CacheOption, ...] = ()
     entitlements: tuple[str, ...] = ()
+    internal: bool = False

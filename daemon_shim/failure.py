@@ -1,0 +1,174 @@
+"""The border where gRPC ends: a failed call's status becomes an error of ``daemon_shim.errors``.
+
+Up to v0.7 a status is bare and mostly UNKNOWN. From v0.8 its details carry JSON inside ``Any``
+(errdefs, api/services/errdefs), with the failing vertex and the places in the definition's sources.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import DecodeError
+
+from daemon_shim.errors import (
+    CancelledError,
+    DaemonError,
+    LostConnectionError,
+    SolveFailedError,
+    SourceRange,
+    UnreachableError,
+    UnsupportedError,
+)
+from schemas.pb import status_pb2
+
+if TYPE_CHECKING:
+    import grpc
+
+_DETAILS = "grpc-status-details-bin"
+_NESTED = re.compile(r"rpc error: code = \w+ desc = ")
+# "process "..." did not complete successfully: exit code: 1" since v0.8; "executor failed running
+# [...]: exit code: 1" and "runc did not terminate sucessfully" forms before.
+_EXIT_CODE = re.compile(r"exit (?:code|status):? (\d+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A failed call. ``code`` is the status name, ``details`` decoded JSON by message name."""
+
+    code: str
+    message: str
+    details: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+
+    def find(self, name: str) -> Iterator[Mapping[str, Any]]:
+        """The details of one kind, such as ``Vertex``."""
+        return (value for kind, value in self.details if kind == name)
+
+
+def read(error: grpc.RpcError) -> Failure:
+    """Take a gRPC error apart."""
+    packed = next(
+        (entry.value for entry in error.trailing_metadata() or () if entry.key == _DETAILS), b""
+    )
+    return Failure(
+        code=error.code().name,
+        message=_NESTED.sub("", error.details() or "").strip() or "the daemon gives no reason",
+        details=tuple(_details(packed)),
+    )
+
+
+def to_error(failure: Failure, *, address: str, vertex: str = "") -> DaemonError:
+    """The error of a failed call; ``vertex`` is the failing one where the status names none."""
+    make = _ERRORS.get(failure.code)
+    if make and not failure.details:
+        return make(failure, address)
+    told = next(failure.find("Vertex"), {})
+    return SolveFailedError(
+        failure.message,
+        code=failure.code,
+        vertex=_string(told, "digest") or vertex,
+        ranges=tuple(_ranges(failure)),
+        exit_code=_exit_code(failure),
+        address=address,
+    )
+
+
+def cancelled(address: str) -> CancelledError:
+    """The error of a call that was stopped on this side."""
+    return CancelledError("the build was cancelled", address=address)
+
+
+def _lost(failure: Failure, address: str) -> DaemonError:
+    return LostConnectionError(
+        f"lost the connection to {address}: {failure.message}",
+        address=address,
+        hint="look at the daemon's log; it may have been stopped, or have crashed",
+    )
+
+
+def _silent(_failure: Failure, address: str) -> DaemonError:
+    return UnreachableError(
+        f"{address} does not answer", address=address, hint="look at the daemon's log"
+    )
+
+
+def _unsupported(failure: Failure, address: str) -> DaemonError:
+    return UnsupportedError(
+        f"{address} does not know a call: {failure.message}", feature="call", address=address
+    )
+
+
+_ERRORS: dict[str, Callable[[Failure, str], DaemonError]] = {
+    "UNAVAILABLE": _lost,
+    "DEADLINE_EXCEEDED": _silent,
+    "UNIMPLEMENTED": _unsupported,
+}
+
+
+def _details(packed: bytes) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The JSON details. What cannot be read is skipped: they only add to the message."""
+    try:
+        status = status_pb2.Status.FromString(packed)
+    except DecodeError:
+        return
+    for detail in status.details:
+        name, _, form = detail.type_url.rpartition("/")[2].rpartition(".")[2].partition("+")
+        value = _json(detail.value) if form == "json" else None
+        if isinstance(value, dict):
+            yield name, value
+
+
+def _json(data: bytes) -> object:
+    try:
+        return json.loads(data)
+    except ValueError:
+        return None
+
+
+def _ranges(failure: Failure) -> Iterator[SourceRange]:
+    for source in failure.find("Source"):
+        info, ranges = source.get("info"), source.get("ranges")
+        file = _string(info, "filename") if isinstance(info, dict) else ""
+        for entry in ranges if isinstance(ranges, list) else ():
+            if isinstance(entry, dict):
+                yield _range(file, entry)
+
+
+def _range(file: str, entry: Mapping[str, Any]) -> SourceRange:
+    start, end = _position(entry, "start"), _position(entry, "end")
+    return SourceRange(
+        file=file,
+        start_line=start[0],
+        start_character=start[1],
+        end_line=end[0] or start[0],
+        end_character=end[1],
+    )
+
+
+def _position(entry: Mapping[str, Any], key: str) -> tuple[int, int]:
+    """Line and character; their keys begin with a capital before v0.11."""
+    position = entry.get(key)
+    lower = {name.lower(): value for name, value in position.items()} if position else {}
+    return _number(lower, "line") or 0, _number(lower, "character") or 0
+
+
+def _exit_code(failure: Failure) -> int | None:
+    for message in failure.find("ExitMessage"):
+        code = _number({name.lower(): value for name, value in message.items()}, "code")
+        if code is not None:
+            return code
+    match = _EXIT_CODE.search(failure.message)
+    return int(match[1]) if match else None
+
+
+def _string(value: Mapping[str, Any], key: str) -> str:
+    found = value.get(key)
+    return found if isinstance(found, str) else ""
+
+
+def _number(value: Mapping[str, Any], key: str) -> int | None:
+    found = value.get(key)
+    return found if isinstance(found, int) else None

@@ -1,0 +1,102 @@
+"""What no call tells of a daemon: exporters, cache types, and how many of each.
+
+A row says which release brought a feature, the capability that proves it where there is one, and
+the image stores that have it. Read from cmd/buildkitd/main.go, worker/base/worker.go and control/
+control.go of the releases, and measured on Docker 20.10, 26.1 and 28.5 with either image store: an
+engine on graphdrivers announces ``source.ocilayout`` and cannot do it, and announces nothing of
+the exporters and cache exports that it lacks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from daemon_shim import releases
+from daemon_shim.errors import UnsupportedError
+from daemon_shim.info import DaemonInfo, ImageStore
+from daemon_shim.releases import Release
+
+Kind: TypeAlias = Literal["exporter", "cache-export", "cache-import", "several", "source"]
+
+_ALL = frozenset(ImageStore)
+_ENGINES = _ALL - {ImageStore.BUILDKIT}
+_WITH_CONTENT = _ALL - {ImageStore.GRAPHDRIVER}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One feature; ``capability`` proves it, and without one the release must be new enough."""
+
+    label: str
+    since: Release
+    stores: frozenset[ImageStore] = _ALL
+    capability: str = ""
+
+    def reason(self, info: DaemonInfo) -> str:
+        """Why the daemon lacks the feature, '' when it has it."""
+        if info.store not in self.stores:
+            return f"a {info.store.value} has no {self.label}"
+        if self.capability and not info.has(self.capability):
+            told = info.disabled.get(self.capability)
+            return f"{self.label} is switched off: {told}" if told else self._too_old(info)
+        return "" if self.capability or info.release >= self.since else self._too_old(info)
+
+    def _too_old(self, info: DaemonInfo) -> str:
+        since = releases.text(self.since)
+        return f"{self.label} needs BuildKit {since}, and this is {info.version}"
+
+
+def _row(
+    label: str, since: Release, stores: frozenset[ImageStore] = _ALL, capability: str = ""
+) -> Row:
+    return Row(label=label, since=since, stores=stores, capability=capability)
+
+
+_OLDEST = releases.FIRST
+ROWS: dict[tuple[Kind, str], Row] = {
+    ("exporter", "local"): _row("local output", _OLDEST),
+    ("exporter", "tar"): _row("tar output", (0, 5, 0)),
+    ("exporter", "oci"): _row("output as an OCI archive", _OLDEST, _WITH_CONTENT),
+    ("exporter", "docker"): _row("output as a Docker archive", _OLDEST, _WITH_CONTENT),
+    ("exporter", "image"): _row("image exporter", _OLDEST, _WITH_CONTENT),
+    ("exporter", "moby"): _row("engine's own image exporter", _OLDEST, _ENGINES),
+    ("cache-export", "registry"): _row("cache export to a registry", _OLDEST, _WITH_CONTENT),
+    ("cache-export", "inline"): _row("inline cache", (0, 4, 0)),
+    ("cache-export", "local"): _row("cache export to a folder", (0, 4, 0), _WITH_CONTENT),
+    ("cache-export", "gha"): _row("GitHub cache", (0, 9, 0), _WITH_CONTENT, "cache.gha"),
+    ("cache-export", "s3"): _row("S3 cache", (0, 11, 0), _WITH_CONTENT, "cache.s3"),
+    ("cache-export", "azblob"): _row("Azure cache", (0, 11, 0), _WITH_CONTENT, "cache.azblob"),
+    ("cache-import", "registry"): _row("cache import from a registry", _OLDEST),
+    ("cache-import", "local"): _row("cache import from a folder", (0, 4, 0)),
+    ("cache-import", "gha"): _row("GitHub cache", (0, 9, 0), _WITH_CONTENT, "cache.gha"),
+    ("cache-import", "s3"): _row("S3 cache", (0, 11, 0), _WITH_CONTENT, "cache.s3"),
+    ("cache-import", "azblob"): _row("Azure cache", (0, 11, 0), _WITH_CONTENT, "cache.azblob"),
+    ("several", "exporters"): _row(
+        "more than one output in a build", (0, 13, 0), _ALL, "exporter.multiple"
+    ),
+    ("several", "cache-exports"): _row("more than one cache export in a build", (0, 11, 0)),
+    ("source", "oci-layout"): _row(
+        "source from an OCI layout", (0, 11, 0), _WITH_CONTENT, "source.ocilayout"
+    ),
+}
+
+
+def reason(info: DaemonInfo, kind: Kind, name: str) -> str:
+    """Why a daemon lacks a feature, '' when it has it.
+
+    A name without a row is the caller's own venture (``x-`` cache types), and let through.
+    """
+    row = ROWS.get((kind, name))
+    return row.reason(info) if row else ""
+
+
+def require(info: DaemonInfo, kind: Kind, name: str) -> None:
+    """Raise UnsupportedError, with the release that has it, if a daemon lacks a feature."""
+    if why := reason(info, kind, name):
+        raise UnsupportedError(
+            f"{info.address} cannot do this build: {why}",
+            feature=f"{kind} {name}",
+            since=releases.text(ROWS[kind, name].since),
+            address=info.address,
+        )

@@ -1,0 +1,155 @@
+"""Calls to one daemon: the channel, opened at first use, and every gRPC error turned into ours."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
+
+import grpc
+from google.protobuf.message import Message
+
+from daemon_shim import failure
+from daemon_shim.errors import DaemonError, LostConnectionError
+from daemon_shim.failure import Failure
+from schemas.rpc import Rpc
+
+if TYPE_CHECKING:
+    from daemon_shim.transports.base import Transport
+
+Req = TypeVar("Req", bound=Message)
+Res = TypeVar("Res", bound=Message)
+Metadata: TypeAlias = Sequence[tuple[str, str]]
+
+
+class Call(Generic[Res]):
+    """A call under way, which any thread may cancel."""
+
+    def __init__(self, wire: Wire, call: grpc.CallFuture[Res]) -> None:
+        self._wire = wire
+        self._call = call
+
+    def result(self, *, vertex: Callable[[], str] = str) -> Res:
+        """Wait for the answer.
+
+        ``vertex`` is asked for the failing vertex once the call has failed. Raises a DaemonError,
+        which is CancelledError after ``cancel``.
+        """
+        try:
+            return self._call.result()
+        except grpc.FutureCancelledError as error:
+            raise failure.cancelled(self._wire.address) from error
+        except grpc.RpcError as error:
+            raise self._wire.error(failure.read(error), vertex=vertex()) from error
+
+    def cancel(self) -> None:
+        """Stop waiting, and tell the daemon to stop."""
+        self._call.cancel()  # type: ignore[no-untyped-call]
+
+    def done(self) -> bool:
+        """Whether it has ended, however."""
+        return self._call.done()
+
+    def failed(self) -> bool:
+        """Whether it has ended without an answer."""
+        return self._call.done() and self._call.code() is not grpc.StatusCode.OK
+
+    def on_end(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` when it ends, on another thread, or now if it has."""
+        self._call.add_done_callback(lambda _: tell())
+
+
+class Stream(Generic[Res]):
+    """The answers of a call that has many, which any thread may cancel."""
+
+    def __init__(self, wire: Wire, call: grpc.CallIterator[Res]) -> None:
+        self._wire = wire
+        self._call = call
+
+    def __iter__(self) -> Iterator[Res]:
+        """Each answer as it comes; ends quietly after ``cancel``. Raises a DaemonError."""
+        try:
+            yield from self._call
+        except grpc.RpcError as error:
+            told = failure.read(error)
+            if told.code != grpc.StatusCode.CANCELLED.name:
+                raise self._wire.error(told) from error
+
+    def cancel(self) -> None:
+        """End it."""
+        self._call.cancel()  # type: ignore[no-untyped-call]
+
+
+class Wire:
+    """Makes calls to a daemon. ``timeout`` in seconds bounds dialling."""
+
+    def __init__(self, transport: Transport, timeout: float) -> None:
+        self.transport = transport
+        self.timeout = timeout
+        self._lock = threading.Lock()
+        self._channel: grpc.Channel | None = None
+
+    @property
+    def address(self) -> str:
+        """The daemon's address, for diagnostics."""
+        return self.transport.address
+
+    def begin(
+        self,
+        rpc: Rpc[Req, Res],
+        message: Req,
+        *,
+        metadata: Metadata = (),
+        timeout: float | None = None,
+    ) -> Call[Res]:
+        """Start a call with one answer. Raises UnreachableError or TlsError."""
+        method = self._open().unary_unary(
+            rpc.path,
+            request_serializer=rpc.request.SerializeToString,
+            response_deserializer=rpc.response.FromString,
+        )
+        call = method.future(message, metadata=tuple(metadata), timeout=timeout)
+        return Call(self, cast("grpc.CallFuture[Res]", call))
+
+    def stream(self, rpc: Rpc[Req, Res], message: Req, *, metadata: Metadata = ()) -> Stream[Res]:
+        """Start a call with many answers. Raises UnreachableError or TlsError."""
+        method = self._open().unary_stream(
+            rpc.path,
+            request_serializer=rpc.request.SerializeToString,
+            response_deserializer=rpc.response.FromString,
+        )
+        call = method(message, metadata=tuple(metadata))
+        return Stream(self, cast("grpc.CallIterator[Res]", call))
+
+    def error(self, told: Failure, *, vertex: str = "") -> DaemonError:
+        """The error of a failed call.
+
+        A lost connection is dialled once more, for what dialling says is plainer than gRPC.
+        """
+        error = failure.to_error(told, address=self.address, vertex=vertex)
+        if not isinstance(error, LostConnectionError):
+            return error
+        try:
+            self.transport.connect(self.timeout).close()
+        except DaemonError as why:
+            return LostConnectionError(
+                f"lost the connection to {self.address}, and now: {why}",
+                address=self.address,
+                hint=error.hint,
+            )
+        return error
+
+    def close(self) -> None:
+        """Close the channel, which cancels what is under way, and the transport."""
+        with self._lock:
+            channel, self._channel = self._channel, None
+        if channel:
+            channel.close()
+        self.transport.close()
+
+    def _open(self) -> grpc.Channel:
+        with self._lock:
+            if not self._channel:
+                self.transport.connect(self.timeout).close()
+                self._channel = self.transport.grpc_channel()
+            return self._channel
