@@ -4,3 +4,10 @@
 generated from it, ``schemas.rpc`` the calls. Nothing is imported from here, so that a command
 which needs one of them does not load the others.
 """
+
+from pathlib import Path
+
+
+def buildfile_schema_text() -> str:
+    """The JSON schema (draft 2020-12) of the build file."""
+    return Path(__file__).with_name("buildfile.schema.json").read_text(encoding="utf-8")
