@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
 
+from buildfile.connect import DaemonChoice
 from buildfile.load import LoadOptions
 from daemon_shim.transports.base import TlsFiles
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileChoice:
-    """Which build files, and what shapes them."""
-
-    files: tuple[str, ...]
-    load: LoadOptions
-    as_json: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class DaemonChoice:
-    """Which daemon, and how to reach it. ``timeout`` in seconds."""
-
-    address: str | None
-    tls: TlsFiles
-    timeout: float
 
 
 def targets_argument(function: F) -> F:

@@ -1,0 +1,263 @@
+"""What a run will do on a daemon: which jobs, from which stages, and what the daemon lacks."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from buildfile import faults
+from buildfile.contexts import ignore_patterns
+from buildfile.exports import Export, export
+from buildfile.failure import RefusedError
+from daemon_shim import support
+from daemon_shim.info import DaemonInfo
+from daemon_shim.request import CacheOption
+from translator.capabilities import missing
+from translator.compile import compile_instances, images_needed
+from translator.compiled import Compiled, ImageNeed, ResolvedImage
+from translator.diagnostic import Diagnostic
+from translator.narrow import narrowed
+from translator.platform import Platform
+from translator.project import Project
+from translator.stage import Instance, Run
+from translator.target import CacheEntry, Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """One job before its images are known: a target's outputs that want the same files."""
+
+    target: Target
+    instances: tuple[Instance, ...]
+    exports: tuple[Export, ...]
+    caches_out: tuple[CacheEntry, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One Solve: a target's stages for each of its platforms, and what is exported of them.
+
+    ``name`` is shown to users, and unique in the plan.
+    """
+
+    name: str
+    target: Target
+    parts: tuple[Compiled, ...]
+    exports: tuple[Export, ...]
+    cache_imports: tuple[CacheOption, ...]
+    cache_exports: tuple[CacheOption, ...]
+    frontend_attrs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def entitlements(self) -> tuple[str, ...]:
+        """What the steps may do beyond the usual, such as ``network.host``."""
+        return tuple(sorted({name for part in self.parts for name in part.entitlements}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All jobs of a run on one daemon, and every reason why it cannot do them."""
+
+    info: DaemonInfo
+    jobs: tuple[Job, ...]
+    refusals: tuple[Diagnostic, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
+
+    def require(self) -> None:
+        """Raise RefusedError if the daemon cannot do all of it."""
+        if self.refusals:
+            raise RefusedError(self.refusals)
+
+
+def draft(
+    project: Project, targets: Sequence[Target], info: DaemonInfo, epoch: str = ""
+) -> tuple[Draft, ...]:
+    """Cut the targets into jobs.
+
+    Outputs of a target share a job when they want the same paths and the daemon takes several
+    exporters at once; else each has its own, and BuildKit shares the steps between them.
+    """
+    return tuple(each for target in targets for each in _drafts(project, target, info, epoch))
+
+
+def needed_images(drafts: Iterable[Draft]) -> tuple[ImageNeed, ...]:
+    """The images whose configs decide what is built."""
+    return images_needed([instance for each in drafts for instance in each.instances])
+
+
+def plan(
+    drafts: Sequence[Draft],
+    info: DaemonInfo,
+    images: Mapping[ImageNeed, ResolvedImage],
+    *,
+    no_cache: bool = False,
+    epoch: str = "",
+) -> Plan:
+    """Compile all jobs together, so that they share steps and each folder is sent once."""
+    instances = [instance for each in drafts for instance in each.instances]
+    compiled = iter(
+        compile_instances(
+            instances,
+            images=images,
+            ignores=ignore_patterns(instances),
+            no_cache=no_cache or _uncached(drafts),
+            caps=info.llb_caps,
+            unique=uuid.uuid4().hex,
+        )
+    )
+    jobs = tuple(_job(each, compiled, info) for each in _named(drafts))
+    return Plan(
+        info=info,
+        jobs=jobs,
+        refusals=tuple(_unique(_refusals(jobs, drafts, info))),
+        warnings=tuple(_warnings(jobs, info, epoch)),
+    )
+
+
+def _drafts(project: Project, target: Target, info: DaemonInfo, epoch: str) -> Iterator[Draft]:
+    own = Platform.parse(info.default_platform or "linux/amd64")
+    instances = tuple(
+        project.instantiate(target, platform, own) for platform in target.platforms or (own,)
+    )
+    exports = [export(output, target, info, epoch) for output in target.outputs]
+    batches = _batches(exports, several=not support.reason(info, "several", "exporters"))
+    for batch in batches or [()]:
+        output = batch[0].output if batch else None
+        paths = output.paths if output else ()
+        span = (output.span if output else None) or target.span
+        yield Draft(
+            target=target,
+            instances=tuple(narrowed(instance, paths, span) for instance in instances),
+            exports=batch,
+            caches_out=_caches_out(target, batch, first=batch is batches[0] if batches else True),
+        )
+
+
+def _batches(exports: Iterable[Export], *, several: bool) -> list[tuple[Export, ...]]:
+    """Exports that go into one Solve. An output of type none needs no exporter of its own."""
+    groups: dict[object, list[Export]] = {}
+    for number, each in enumerate(exports):
+        key = each.output.paths if several else (each.output.paths, number)
+        groups.setdefault(key, []).append(each)
+    return [tuple(group) for group in groups.values()]
+
+
+def _caches_out(target: Target, batch: Sequence[Export], *, first: bool) -> tuple[CacheEntry, ...]:
+    """Caches are exported once for a target; an inline one belongs into its images."""
+    has_image = any(each.is_image for each in batch)
+    return tuple(
+        cache for cache in target.cache_exports if (has_image if cache.type == "inline" else first)
+    )
+
+
+def _named(drafts: Sequence[Draft]) -> Iterator[tuple[str, Draft]]:
+    seen: dict[str, int] = {}
+    for each in drafts:
+        name = each.target.name
+        seen[name] = seen.get(name, 0) + 1
+        yield (name if seen[name] == 1 else f"{name} ({seen[name]})"), each
+
+
+def _job(named: tuple[str, Draft], compiled: Iterator[Compiled], info: DaemonInfo) -> Job:
+    name, each = named
+    target = each.target
+    return Job(
+        name=name,
+        target=target,
+        parts=tuple(next(compiled) for _ in each.instances),
+        exports=each.exports,
+        cache_imports=tuple(_option(entry) for entry in target.cache_imports),
+        cache_exports=tuple(_option(entry) for entry in each.caches_out),
+        frontend_attrs=_attestations(target),
+    )
+
+
+def _option(entry: CacheEntry) -> CacheOption:
+    return CacheOption(type=entry.type, attrs=entry.attrs)
+
+
+def _attestations(target: Target) -> dict[str, str]:
+    """The solver's own options for attestations (frontend/attestations/parse.go, v0.11)."""
+    provenance = {
+        None: {},
+        "false": {"attest:provenance": "disabled=true"},
+        "min": {"attest:provenance": "mode=min"},
+        "max": {"attest:provenance": "mode=max"},
+    }[target.provenance]
+    return provenance | ({"attest:sbom": ""} if target.sbom else {})
+
+
+def _uncached(drafts: Iterable[Draft]) -> frozenset[str]:
+    """Names of the stages whose steps a target wants to run anew."""
+    return frozenset(
+        ref.name
+        for each in drafts
+        if each.target.no_cache
+        for instance in each.instances
+        for ref in instance.stages
+    )
+
+
+def _refusals(
+    jobs: Iterable[Job], drafts: Iterable[Draft], info: DaemonInfo
+) -> Iterator[Diagnostic]:
+    for job in jobs:
+        for part in job.parts:
+            for need in missing(part.needs, info.llb_caps):
+                yield faults.lacks_capability(need, info)
+        for each in job.exports:
+            if each.refusal:
+                yield faults.lacks_output(each.output, each.refusal, info)
+        yield from _cache_refusals(job, info)
+        if any(part.stores for part in job.parts):
+            yield from _refused(support.reason(info, "source", "oci-layout"), job, info)
+        yield from _attestation_refusals(job, info)
+    for each in drafts:
+        yield from _foreign_platforms(each, info)
+
+
+def _cache_refusals(job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:
+    for cache in job.cache_imports:
+        yield from _refused(support.reason(info, "cache-import", cache.type), job, info)
+    for cache in job.cache_exports:
+        yield from _refused(support.reason(info, "cache-export", cache.type), job, info)
+    if len(job.cache_exports) > 1:
+        yield from _refused(support.reason(info, "several", "cache-exports"), job, info)
+
+
+def _attestation_refusals(job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:
+    wanted = job.target.sbom or job.target.provenance in ("min", "max")
+    if wanted and not info.has("exporter.image.attestations"):
+        reason = f"attestations need BuildKit v0.11, and this is {info.version}"
+        yield from _refused(reason, job, info)
+
+
+def _refused(reason: str, job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:
+    if reason:
+        yield faults.lacks_feature(reason, job.target, info)
+
+
+def _foreign_platforms(each: Draft, info: DaemonInfo) -> Iterator[Diagnostic]:
+    """Steps can only run for the platforms that the daemon lists, its own or emulated ones."""
+    listed = {Platform.parse(name) for worker in info.workers[:1] for name in worker.platforms}
+    for instance in each.instances:
+        for stage in instance.stages.values():
+            step = next((step for step in stage.steps if isinstance(step, Run)), None)
+            if step and listed and stage.platform not in listed:
+                yield faults.foreign_platform(stage.platform, step.span, info, sorted(listed))
+
+
+def _warnings(jobs: Iterable[Job], info: DaemonInfo, epoch: str) -> Iterator[Diagnostic]:
+    makes_images = any(each.is_image for job in jobs for each in job.exports)
+    if epoch and makes_images and not info.has("exporter.sourcedateepoch"):
+        yield faults.epoch_unknown(info)
+
+
+def _unique(diagnostics: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+    """Targets share stages, so a stage's fault would be told once for each of them."""
+    seen: set[Diagnostic] = set()
+    for each in diagnostics:
+        if each not in seen:
+            seen.add(each)
+            yield each
