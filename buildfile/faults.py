@@ -1,0 +1,125 @@
+"""The application's own faults: one named constructor each, as in ``translator.faults``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from daemon_shim.info import DaemonInfo
+from translator.capabilities import CAPABILITIES
+from translator.compiled import Need
+from translator.diagnostic import Diagnostic
+from translator.platform import Platform
+from translator.span import Span
+from translator.stage import LocalSource
+from translator.target import Output, Secret, SshAgent, Target
+
+# --- what a daemon lacks (exit 4) --------------------------------------------------------------
+
+
+def lacks_capability(need: Need, info: DaemonInfo) -> Diagnostic:
+    """A step needs what the daemon does not know, or has switched off."""
+    row = CAPABILITIES.get(need.capability)
+    disabled = info.disabled.get(need.capability)
+    why = f"has it switched off: {disabled}" if disabled else f"is BuildKit {info.version}"
+    return Diagnostic(
+        code="daemon-lacks",
+        message=f"{need.what} needs BuildKit {row.since if row else 'of another release'}, "
+        f"and {info.address} {why}",
+        span=need.span,
+        hint="choose another daemon with --daemon",
+    )
+
+
+def lacks_output(output: Output, reason: str, info: DaemonInfo) -> Diagnostic:
+    """The daemon cannot make an output."""
+    return Diagnostic(
+        code="daemon-lacks",
+        message=f"{info.address} cannot make this {output.type} output: {reason}",
+        span=output.span,
+        hint="choose another output type, or another daemon with --daemon",
+    )
+
+
+def lacks_feature(reason: str, target: Target, info: DaemonInfo) -> Diagnostic:
+    """The daemon lacks something that a target asks for as a whole."""
+    return Diagnostic(
+        code="daemon-lacks",
+        message=f"{info.address} cannot build {target.name}: {reason}",
+        span=target.span,
+        hint="choose another daemon with --daemon",
+    )
+
+
+def foreign_platform(
+    platform: Platform, span: Span, info: DaemonInfo, listed: Iterable[Platform]
+) -> Diagnostic:
+    """A step would have to run on a platform that the daemon cannot execute."""
+    return Diagnostic(
+        code="daemon-lacks",
+        message=f"{info.address} cannot run steps for {platform}",
+        span=span,
+        hint=f"it runs {', '.join(map(str, listed))}; install an emulator (binfmt_misc) on it, "
+        "or pin the stage with platform: build",
+    )
+
+
+def epoch_unknown(info: DaemonInfo) -> Diagnostic:
+    """SOURCE_DATE_EPOCH is set, and the daemon cannot apply it to layers."""
+    return Diagnostic(
+        code="epoch-unknown",
+        message=f"SOURCE_DATE_EPOCH needs BuildKit v0.11, and {info.address} is {info.version}: "
+        "the times in the image are those of this build",
+        severity="warning",
+    )
+
+
+# --- what is missing on this machine (exit 3) --------------------------------------------------
+
+
+def no_such_folder(source: LocalSource) -> Diagnostic:
+    """A local source's folder is not there."""
+    return Diagnostic(
+        code="no-such-folder",
+        message=f"the folder {source.path} does not exist",
+        span=source.span,
+        hint="a relative path starts from the folder of the file that it stands in",
+    )
+
+
+def not_a_folder(source: LocalSource) -> Diagnostic:
+    """A local source names a file."""
+    return Diagnostic(
+        code="not-a-folder",
+        message=f"{source.path} is a file, and a local source is a folder",
+        span=source.span,
+        hint="name its folder, and the file under include",
+    )
+
+
+def unreadable_folder(source: LocalSource, reason: str) -> Diagnostic:
+    """A local source's folder, or its ignore file, cannot be read."""
+    return Diagnostic(
+        code="unreadable-folder",
+        message=f"cannot read {source.path}: {reason}",
+        span=source.span,
+    )
+
+
+def secret_not_set(secret: Secret, reason: str) -> Diagnostic:
+    """A secret that the build needs has no value."""
+    return Diagnostic(
+        code="secret-not-set",
+        message=f"the secret {secret.id} is not set: {reason}",
+        span=secret.span,
+        hint="set it, pass --secret id=" + secret.id + ",src=FILE, or mark it optional: true",
+    )
+
+
+def agent_not_there(agent: SshAgent, reason: str) -> Diagnostic:
+    """An SSH agent that the build needs cannot be reached."""
+    return Diagnostic(
+        code="ssh-not-there",
+        message=f"the SSH agent {agent.id} cannot be used: {reason}",
+        span=agent.span,
+        hint="start an agent (ssh-agent), or name key files",
+    )
