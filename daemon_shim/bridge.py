@@ -44,7 +44,7 @@ class Bridge:
         try:
             if self._job.done():
                 call.cancel()
-            return call.result()
+            return call.result(blame=self._job.failed_vertex)
         except DaemonError:
             if self._job.done():
                 self._job.result()

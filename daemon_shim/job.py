@@ -34,7 +34,7 @@ class Job:
         ``cancel``.
         """
         try:
-            response = self._solve.result(vertex=self._failed_vertex)
+            response = self._solve.result(blame=self.failed_vertex)
         except Exception as error:
             if self._cancelled and not isinstance(error, CancelledError):
                 raise CancelledError("the build was cancelled", address=self._address) from error
@@ -56,9 +56,10 @@ class Job:
         """Call ``tell`` when the build ends, on another thread, or now if it has."""
         self._solve.on_end(tell)
 
+    def failed_vertex(self, message: str) -> str:
+        """The vertex whose error ``message`` repeats, '' for none; may wait for it a moment."""
+        return self._watch.failed_vertex(message) if self._watch else ""
+
     def _ended(self) -> None:
         if self._watch:
             self._watch.stop_soon(failed=self._solve.failed())
-
-    def _failed_vertex(self) -> str:
-        return self._watch.failed_vertex() if self._watch else ""

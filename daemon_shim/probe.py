@@ -16,6 +16,7 @@ from daemon_shim.errors import UnsupportedError
 from daemon_shim.info import DaemonInfo
 from daemon_shim.job import Job
 from daemon_shim.releases import Release
+from daemon_shim.transports.dial import not_buildkit
 from daemon_shim.wire import Call, Wire
 from schemas.pb import apicaps_pb2, control_pb2, gateway_pb2
 from schemas.rpc import Control, LLBBridge
@@ -59,7 +60,19 @@ _SILENT_LLB = (
 
 
 def probe(wire: Wire) -> DaemonInfo:
-    """Ask everything at once, and put it together. Raises a DaemonError."""
+    """Ask everything at once, and put it together.
+
+    Raises a DaemonError; UnreachableError when the other side speaks gRPC and is not BuildKit.
+    """
+    try:
+        return _probe(wire)
+    except UnsupportedError as error:
+        raise not_buildkit(
+            wire.address, "it does not know BuildKit's calls", "check the address"
+        ) from error
+
+
+def _probe(wire: Wire) -> DaemonInfo:
     workers = wire.begin(Control.LIST_WORKERS, control_pb2.ListWorkersRequest(), timeout=_SILENCE)
     info = wire.begin(Control.INFO, control_pb2.InfoRequest(), timeout=_SILENCE)
     pong = _ping(wire)

@@ -18,6 +18,8 @@ from schemas.rpc import Control
 _AFTER_SUCCESS = 10.0
 _AFTER_FAILURE = 3.0
 _AFTER_REFUSAL = 0.5
+# How long to wait for the vertex of a failed call.
+_BLAME = 2.0
 
 
 class Watch:
@@ -30,10 +32,10 @@ class Watch:
         self._stream = wire.stream(Control.STATUS, control_pb2.StatusRequest(Ref=ref))
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._errors: dict[str, str] = {}
-        self._began = False
+        self._news = threading.Condition()
+        self._began = self._ended = False
         self._timer: threading.Timer | None = None
-        self._thread = threading.Thread(target=self._read, name=f"status {ref}", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._read, name=f"status {ref}", daemon=True).start()
 
     def events(self) -> Iterator[Event]:
         """Each event as it comes, until the build's last; for one reader."""
@@ -44,24 +46,31 @@ class Watch:
         """The build has ended: give the stream a little time for what is still to come."""
         after_failure = _AFTER_FAILURE if self._began else _AFTER_REFUSAL
         grace = after_failure if failed else _AFTER_SUCCESS
-        self._timer = threading.Timer(grace, self.stop)
-        self._timer.daemon = True
-        self._timer.start()
-        if not self._thread.is_alive():
-            self._timer.cancel()
+        with self._news:
+            if self._ended:
+                return
+            self._timer = threading.Timer(grace, self.stop)
+            self._timer.daemon = True
+            self._timer.start()
 
     def stop(self) -> None:
         """End the stream now."""
         self._stream.cancel()
 
-    def failed_vertex(self) -> str:
-        """Wait for the last event; the digest of the vertex that failed, '' if none did.
+    def failed_vertex(self, message: str) -> str:
+        """The digest of the vertex whose error a failed call's message repeats, '' for none.
 
-        A failure makes other vertices end as cancelled, so those come last.
+        Waits for it a moment, for the call may end before its vertex does.
         """
-        self._thread.join()
-        own = [digest for digest, text in self._errors.items() if "context canceled" not in text]
-        return next(reversed(own or list(self._errors)), "")
+        with self._news:
+            self._news.wait_for(lambda: self._ended or self._blamed(message), _BLAME)
+            return self._blamed(message)
+
+    def _blamed(self, message: str) -> str:
+        return next(
+            (digest for digest, text in self._errors.items() if text in message or message in text),
+            "",
+        )
 
     def _read(self) -> None:
         try:
@@ -73,10 +82,15 @@ class Watch:
         except DaemonError:
             pass
         finally:
+            with self._news:
+                self._ended = True
+                self._news.notify_all()
+                if self._timer:
+                    self._timer.cancel()
             self._events.put(None)
-            if self._timer:
-                self._timer.cancel()
 
     def _note(self, event: Event) -> None:
         if isinstance(event, VertexEvent) and event.error:
-            self._errors[event.digest] = event.error
+            with self._news:
+                self._errors[event.digest] = event.error
+                self._news.notify_all()

@@ -29,18 +29,20 @@ class Call(Generic[Res]):
         self._wire = wire
         self._call = call
 
-    def result(self, *, vertex: Callable[[], str] = str) -> Res:
+    def result(self, *, blame: Callable[[str], str] = lambda message: "") -> Res:
         """Wait for the answer.
 
-        ``vertex`` is asked for the failing vertex once the call has failed. Raises a DaemonError,
-        which is CancelledError after ``cancel``.
+        ``blame`` finds the failing vertex by the message, where the daemon's status has no
+        details. Raises a DaemonError, which is CancelledError after ``cancel``.
         """
         try:
             return self._call.result()
         except grpc.FutureCancelledError as error:
             raise failure.cancelled(self._wire.address) from error
         except grpc.RpcError as error:
-            raise self._wire.error(failure.read(error), vertex=vertex()) from error
+            told = failure.read(error)
+            vertex = "" if told.details else blame(told.message)
+            raise self._wire.error(told, vertex=vertex) from error
 
     def cancel(self) -> None:
         """Stop waiting, and tell the daemon to stop."""
