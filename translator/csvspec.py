@@ -31,7 +31,7 @@ def fields(text: str) -> tuple[str, ...]:
 def _fault(text: str, at: int) -> str:
     if text.startswith('"', at):
         return "a quoted field must end with a quote before the next comma"
-    return "a quote may only stand around a whole field, such as \"name=a,b\""
+    return 'a quote may only stand around a whole field, such as "name=a,b"'
 
 
 def pairs(text: str) -> tuple[tuple[str, str | None], ...]:

@@ -47,6 +47,10 @@ class InvalidFileError(Exception):
         super().__init__("; ".join(d.message for d in self.diagnostics))
 
 
+class InvalidCommandError(InvalidFileError):
+    """Every fault is in the command line (``--set``, ``--var``, a name), none in a file."""
+
+
 def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:
     span = diagnostic.span
     return (span.file.name, span.start.line, span.start.column) if span else ("", 0, 0)

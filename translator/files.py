@@ -28,9 +28,7 @@ class Document:
 class Gathering:
     """Reads files and what they include. Each file counts once, where it is met first."""
 
-    def __init__(
-        self, read: Callable[[str], SourceFile], scope: Scope, found: Collector
-    ) -> None:
+    def __init__(self, read: Callable[[str], SourceFile], scope: Scope, found: Collector) -> None:
         """``read`` takes an absolute path and raises OSError; ``scope`` has no variables."""
         self._read = read
         self._scope = scope

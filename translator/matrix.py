@@ -16,6 +16,7 @@ from translator import value_faults as faults
 from translator.collector import Broken, Collector
 from translator.document import Items, Node, Scalar, Table, kind
 from translator.platform import Platform
+from translator.reader import spliced
 from translator.suggest import suggest
 
 _SPECIAL = ("exclude", "include")
@@ -76,7 +77,7 @@ def _axes(matrix: Table, found: Collector) -> dict[str, tuple[str, ...]]:
 
 
 def _values(key: str, node: Node, found: Collector) -> tuple[str, ...]:
-    items: tuple[Node, ...] = node.items if isinstance(node, Items) else (node,)
+    items = tuple(spliced(node)) if isinstance(node, Items) else (node,)
     if not items:
         found.add(faults.empty_axis(key, node.span))
     return tuple(_value(item, found) for item in items)
@@ -148,7 +149,7 @@ def _include(
         fitting = [_has(each, given) for each in combinations]
         if any(fitting):
             combinations = [
-                Combination(values={**each.values, **values}, without=each.without) if fits else each
+                _with(each, values) if fits else each
                 for each, fits in zip(combinations, fitting, strict=True)
             ]
         else:
@@ -156,5 +157,10 @@ def _include(
     return combinations + added
 
 
+def _with(combination: Combination, values: Mapping[str, str]) -> Combination:
+    return Combination(values={**combination.values, **values}, without=combination.without)
+
+
 def _tables(node: Node | None) -> list[Table]:
-    return [item for item in node.items if isinstance(item, Table)] if isinstance(node, Items) else []
+    items = node.items if isinstance(node, Items) else ()
+    return [item for item in items if isinstance(item, Table)]

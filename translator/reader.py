@@ -7,8 +7,8 @@ the collector what is wrong. So everything is read to its end, and all faults ar
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
@@ -28,17 +28,32 @@ T = TypeVar("T")
 class Reading:
     """What readers need besides the node.
 
-    ``origin`` finds the stage or source that a name means, ``permit`` says why a folder of the
-    client may not be read (None if it may), ``owner`` is the name of the thing being read.
+    ``origin`` finds the stage or source that a name means. ``permit`` takes a folder of the
+    client and that of the build file that names it; it gives None if it may be read, else the
+    folders that may be. ``owner`` is the name of the thing being read, ``numbers`` tells apart
+    the sources that it has in place.
     """
 
     found: Collector
     home: str
     owner: str
     origin: Callable[[Scalar], Origin | None]
-    permit: Callable[[str], str | None]
+    permit: Callable[[str, str], Sequence[str] | None]
     secrets: frozenset[str]
     ssh: frozenset[str]
+    numbers: Iterator[int]
+
+    def missing(self, key: str, node: Node) -> None:
+        """Report that ``node`` lacks ``key``."""
+        self.found.at(node, faults.missing_key(key, node.span))
+
+    def in_place(self) -> Reading:
+        """For a source that has no name of its own."""
+        return replace(self, owner=f"{self.owner}:{next(self.numbers)}")
+
+    def wrong(self, wanted: str, node: Node) -> None:
+        """Report that ``node`` is of another kind than ``wanted``."""
+        self.found.at(node, faults.wrong_type(wanted, kind(node), node.span))
 
 
 Reader: TypeAlias = Callable[[Node, Reading], T | None]
@@ -51,7 +66,8 @@ def text(node: Node, reading: Reading) -> str | None:
     """Any scalar but null, as it is written."""
     if isinstance(node, Scalar) and not is_null(node):
         return None if isinstance(node, Broken) else node.text
-    return wrong("a string", node, reading)
+    reading.wrong("a string", node)
+    return None
 
 
 def flag(node: Node, reading: Reading) -> bool | None:
@@ -60,13 +76,16 @@ def flag(node: Node, reading: Reading) -> bool | None:
         value = BOOLEANS.get(node.text.lower())
         if value is not None:
             return value
-    return wrong("true or false", node, reading)
+    reading.wrong("true or false", node)
+    return None
 
 
 def integer(node: Node, reading: Reading) -> int | None:
     """A whole number."""
     value = as_int(node)
-    return value if value is not None else wrong("a whole number", node, reading)
+    if value is None:
+        reading.wrong("a whole number", node)
+    return value
 
 
 def choice(*options: str) -> Reader[Any]:
@@ -154,15 +173,25 @@ duration = form("a duration", _duration, "write it as in 30s or 1m30s")
 
 
 def several(read: Reader[T]) -> Reader[tuple[T, ...]]:
-    """A list of what ``read`` reads."""
+    """A list of what ``read`` reads. A list within, which a reference left, is spliced in."""
 
     def read_all(node: Node, reading: Reading) -> tuple[T, ...] | None:
         if not isinstance(node, Items):
-            return wrong("a list", node, reading)
-        values = [read(item, reading) for item in node.items]
+            reading.wrong("a list", node)
+            return None
+        values = [read(item, reading) for item in spliced(node)]
         return None if None in values else cast("tuple[T, ...]", tuple(values))
 
     return read_all
+
+
+def spliced(node: Items) -> Iterator[Node]:
+    """The items, and the items of lists among them."""
+    for item in node.items:
+        if isinstance(item, Items):
+            yield from item.items
+        else:
+            yield item
 
 
 texts = several(text)
@@ -171,15 +200,27 @@ texts = several(text)
 def pairs(node: Node, reading: Reading) -> tuple[tuple[str, str], ...] | None:
     """A map of texts, in the order of the file."""
     if not isinstance(node, Table):
-        return wrong("a map", node, reading)
+        reading.wrong("a map", node)
+        return None
     values = [(key, text(entry.value, reading)) for key, entry in node.entries.items()]
     return None if any(value is None for _, value in values) else cast(Any, tuple(values))
 
 
-def wrong(wanted: str, node: Node, reading: Reading) -> Any:
-    """Report that ``node`` is of another kind; None, which readers give for a fault."""
-    reading.found.at(node, faults.wrong_type(wanted, kind(node), node.span))
-    return None
+def environment(node: Node, reading: Reading) -> tuple[tuple[str, str], ...] | None:
+    """A map of texts, or a list of ``NAME=VALUE`` as in Compose; of equal names the last holds."""
+    if not isinstance(node, Items):
+        return pairs(node, reading)
+    values = [_assignment(item, reading) for item in spliced(node)]
+    named = dict(value for value in values if value)
+    return None if None in values else tuple(named.items())
+
+
+def _split(value: str) -> tuple[str, str] | None:
+    name, equals, rest = value.partition("=")
+    return (name, rest) if name and equals else None
+
+
+_assignment = form("an assignment", _split, "write NAME=VALUE")
 
 
 # --- dataclasses -----------------------------------------------------------------------------
@@ -222,7 +263,7 @@ def attributes(
         faulty |= value is None
     for key, field in table.items():
         if field.required and key not in entries:
-            reading.found.at(at, faults.missing_key(key, at.span))
+            reading.missing(key, at)
             faulty = True
     return None if faulty else given
 
@@ -232,9 +273,23 @@ def record(make: Callable[..., T], table: Fields) -> Reader[T]:
 
     def read(node: Node, reading: Reading) -> T | None:
         if not isinstance(node, Table):
-            return wrong("a map", node, reading)
+            reading.wrong("a map", node)
+            return None
         given = attributes(node.entries, table, node, reading)
         return None if given is None else make(**given, span=node.span)
+
+    return read
+
+
+def plain(make: Callable[..., T], table: Fields) -> Reader[T]:
+    """A map read into ``make``, which has no span."""
+
+    def read(node: Node, reading: Reading) -> T | None:
+        if not isinstance(node, Table):
+            reading.wrong("a map", node)
+            return None
+        given = attributes(node.entries, table, node, reading)
+        return None if given is None else make(**given)
 
     return read
 

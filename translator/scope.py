@@ -66,6 +66,14 @@ class Scope:
         """This scope with the names of a narrower place."""
         return replace(self, place=place, offers=frozenset(offers), local=local)
 
+    def with_variables(self, variables: Mapping[str, Found]) -> Scope:
+        """This scope with other variables."""
+        return replace(self, variables=variables)
+
+    def with_matrix_keys(self, keys: Iterable[str]) -> Scope:
+        """This scope with the keys that targets' matrices have."""
+        return replace(self, matrix_keys=tuple(keys))
+
     def find(self, name: str) -> Found:
         """The value of ``name``, or why there is none."""
         if name in self.local:

@@ -237,8 +237,7 @@ def _cycle(
         message=f"{noun} {names[0]} {verb} itself: {path}",
         span=spans[0],
         related=tuple(
-            Related(message=f"{name} {verb} {after}", span=span)
-            for name, after, span in steps[:12]
+            Related(message=f"{name} {verb} {after}", span=span) for name, after, span in steps[:12]
         ),
         hint="break the circle",
     )
@@ -294,9 +293,7 @@ def wrong_type(wanted: str, found: str, span: Span) -> Diagnostic:
 
 def bad_text(wanted: str, text: str, span: Span, hint: str | None = None) -> Diagnostic:
     """A text that is not of the wanted form."""
-    return Diagnostic(
-        code="bad-value", message=f"{text!r} is not {wanted}", span=span, hint=hint
-    )
+    return Diagnostic(code="bad-value", message=f"{text!r} is not {wanted}", span=span, hint=hint)
 
 
 def unknown_choice(text: str, options: Sequence[str], span: Span, near: str | None) -> Diagnostic:
@@ -387,4 +384,242 @@ def platform_not_listed(platform: str, target: str, span: Span) -> Diagnostic:
         message=f"exclude drops {platform}, but {target} lists no platforms",
         span=span,
         hint="list the target's platforms",
+    )
+
+
+# --- names: what refers to what ----------------------------------------------------------------
+
+
+def unknown_name(
+    noun: str, name: str, span: Span, suggestion: str | None, section: str
+) -> Diagnostic:
+    """A name that its section of the file does not define."""
+    return Diagnostic(
+        code=f"unknown-{noun.lower().replace(' ', '-')}",
+        message=f"there is no {noun} {name}",
+        span=span,
+        hint=did_you_mean(suggestion, f"define it under {section}"),
+    )
+
+
+def unknown_origin(name: str, span: Span, suggestion: str | None) -> Diagnostic:
+    """``from`` with a name of no stage and no source."""
+    image = f"if it is an image, write {{image: {name}}}"
+    return Diagnostic(
+        code="unknown-origin",
+        message=f"there is no stage or source {name}",
+        span=span,
+        hint=did_you_mean(suggestion, image),
+    )
+
+
+def outside_folders(path: str, allowed: Sequence[str], span: Span) -> Diagnostic:
+    """A local folder that the build file may not read."""
+    return Diagnostic(
+        code="outside-folders",
+        message=f"{path} is outside of the folders that this build may read",
+        span=span,
+        hint=f"it may read {listed(allowed)}; allow more with --allow fs.read={path}",
+    )
+
+
+def reserved_name(noun: str, name: str, span: Span) -> Diagnostic:
+    """A stage or source named ``scratch``."""
+    return Diagnostic(
+        code="reserved-name",
+        message=f"{name} is the empty file system and cannot be the name of a {noun}",
+        span=span,
+    )
+
+
+def name_twice(name: str, nouns: tuple[str, str], span: Span, first: Span) -> Diagnostic:
+    """One name for two things that are referred to alike."""
+    return Diagnostic(
+        code="duplicate-name",
+        message=f"{name} is the name of a {nouns[0]} and of a {nouns[1]}",
+        span=span,
+        related=(Related(message=f"the {nouns[0]} is defined here", span=first),),
+        hint="rename one of them",
+    )
+
+
+def stage_cycle(names: Sequence[str], spans: Sequence[Span]) -> Diagnostic:
+    """Stages that use each other in a circle; ``spans`` are the references."""
+    return _cycle("stage-cycle", "the stage", "uses", names, spans)
+
+
+def extends_cycle(names: Sequence[str], spans: Sequence[Span]) -> Diagnostic:
+    """Targets that extend each other in a circle."""
+    return _cycle("extends-cycle", "the target", "extends", names, spans)
+
+
+def group_cycle(names: Sequence[str], spans: Sequence[Span]) -> Diagnostic:
+    """Groups that hold each other in a circle."""
+    return _cycle("group-cycle", "the group", "holds", names, spans)
+
+
+# --- outputs and caches: translator.read_entry -------------------------------------------------
+
+
+def bad_csv(reason: str, span: Span) -> Diagnostic:
+    """A CSV string that cannot be split."""
+    return Diagnostic(
+        code="bad-csv",
+        message=reason,
+        span=span,
+        hint="write key=value pairs with commas between, as in type=local,dest=out",
+    )
+
+
+def unknown_attribute(
+    key: str, noun: str, span: Span, suggestion: str | None, known: Iterable[str]
+) -> Diagnostic:
+    """An attribute that this type has not."""
+    otherwise = f"they have {listed(known, 30)}" if known else "they have none"
+    return Diagnostic(
+        code="unknown-attribute",
+        message=f"{noun} have no attribute {key}",
+        span=span,
+        hint=did_you_mean(suggestion, otherwise),
+    )
+
+
+def bad_attribute(key: str, value: str, wanted: str, span: Span) -> Diagnostic:
+    """An attribute with a value that it cannot have."""
+    return Diagnostic(
+        code="bad-value", message=f"{key} cannot be {value!r}, it must be {wanted}", span=span
+    )
+
+
+def unknown_kind(
+    kind: str, noun: str, span: Span, suggestion: str | None, known: Sequence[str]
+) -> Diagnostic:
+    """A type of output or cache that nobody knows."""
+    return Diagnostic(
+        code="unknown-type",
+        message=f"there is no {noun} of type {kind}",
+        span=span,
+        hint=did_you_mean(suggestion, f"the types are {listed(known)}"),
+    )
+
+
+def no_folder(kind: str, span: Span) -> Diagnostic:
+    """An output that writes a folder, without one."""
+    return Diagnostic(
+        code="missing-key",
+        message=f"this output of type {kind} writes a folder and has no dest",
+        span=span,
+        hint="name the folder: dest=out",
+    )
+
+
+def cache_not_yet(kind: str, span: Span) -> Diagnostic:
+    """A type of cache that a later version brings."""
+    return Diagnostic(
+        code="not-yet",
+        message=f"caches of type {kind} are not known yet by this version",
+        span=span,
+        hint=f"the types are registry and inline; x-{kind} passes it to the daemon unchecked",
+    )
+
+
+def inline_import(span: Span) -> Diagnostic:
+    """``inline`` in ``cache.import``."""
+    return Diagnostic(
+        code="unknown-type",
+        message="an inline cache is imported with the image that holds it",
+        span=span,
+        hint="write {type: registry, ref: IMAGE}",
+    )
+
+
+# --- --set: translator.overrides ---------------------------------------------------------------
+
+
+def bad_override(span: Span) -> Diagnostic:
+    """``--set`` without a key or a value."""
+    return Diagnostic(
+        code="bad-override",
+        message="--set takes TARGET.KEY=VALUE",
+        span=span,
+        hint="as in --set 'app.platforms=linux/amd64,linux/arm64', or += to append",
+    )
+
+
+def bad_override_key(key: str, has_sub: bool, span: Span) -> Diagnostic:
+    """A key below one that has none, or none below one that needs it."""
+    message = f"{key} has no keys below it" if has_sub else f"{key} needs a key: {key}.NAME=VALUE"
+    return Diagnostic(code="bad-override", message=message, span=span)
+
+
+def no_list(key: str, span: Span) -> Diagnostic:
+    """``+=`` for what is no list."""
+    return Diagnostic(
+        code="bad-override",
+        message=f"{key} is no list, so += has nothing to append to",
+        span=span,
+        hint="write = instead",
+    )
+
+
+def unmatched_override(pattern: str, span: Span, suggestion: str | None) -> Diagnostic:
+    """``--set`` for a target that is not there."""
+    return Diagnostic(
+        code="unknown-target",
+        message=f"--set names {pattern}, and no target has that name",
+        span=span,
+        hint=did_you_mean(suggestion),
+    )
+
+
+# --- targets and groups: translator.selection and translator.project ---------------------------
+
+
+def bad_stage_platform(text: str, span: Span) -> Diagnostic:
+    """``platform`` of a stage that is none."""
+    return Diagnostic(
+        code="bad-value",
+        message=f"{text!r} is not a platform",
+        span=span,
+        hint="write build, or os/architecture as in linux/arm64",
+    )
+
+
+def no_such_target(name: str, suggestion: str | None, known: Sequence[str]) -> Diagnostic:
+    """A name on the command line that means nothing."""
+    otherwise = f"the targets are {listed(known)}" if known else "the build file has no targets"
+    return Diagnostic(
+        code="unknown-target",
+        message=f"there is no target or group {name}",
+        hint=did_you_mean(suggestion, otherwise),
+    )
+
+
+def no_default(known: Sequence[str]) -> Diagnostic:
+    """No name on the command line, and no default."""
+    if not known:
+        return Diagnostic(code="no-target", message="the build file has no targets")
+    return Diagnostic(
+        code="no-target",
+        message="there are several targets and no group default",
+        hint=f"name what to build: {listed(known)}",
+    )
+
+
+def missing_version(span: Span) -> Diagnostic:
+    """A build file without ``version``."""
+    return Diagnostic(
+        code="missing-key",
+        message="the key version is missing",
+        span=span,
+        hint="begin the file with version: 1",
+    )
+
+
+def bad_allowance(text: str) -> Diagnostic:
+    """``--allow`` of something else than what can be allowed."""
+    return Diagnostic(
+        code="bad-option",
+        message=f"--allow does not know {text}",
+        hint="write fs.read=PATH, network.host or security.insecure",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from translator import csvspec
 from translator import value_faults as faults
+from translator.circles import after_uses
 from translator.collector import Broken, Collector
 from translator.document import Entry, Items, Node, Scalar, Table, as_bool, as_int, is_null, kind
 from translator.interpolate import expand, references
@@ -178,41 +179,17 @@ def _check_settings(
 
 
 def _in_order(declared: Mapping[str, Variable], found: Collector) -> list[str]:
-    """Every variable after those that its default refers to. Circles are faults, and left out."""
-    order: list[str] = []
-    state: dict[str, bool] = {}  # False while on the path, True when done
-    for root in declared:
-        path: list[tuple[str, list[str]]] = []
-        waiting = [root] if root not in state else []
-        while waiting or path:
-            if waiting:
-                name = waiting.pop()
-                state[name] = False
-                path.append((name, _uses(declared[name], declared)))
-            name, left = path[-1]
-            if not left:
-                path.pop()
-                order.append(name)
-                state[name] = True
-                continue
-            following = left.pop(0)
-            if following not in state:
-                waiting.append(following)
-            elif not state[following]:
-                _report_circle([step for step, _ in path], following, declared, found)
-    return order
+    """Every variable after those that its default refers to. Circles are faults."""
 
+    def uses(name: str) -> list[str]:
+        default = declared[name].default
+        used = references(default) if default else ()
+        return sorted(name for name in used if name in declared)
 
-def _uses(variable: Variable, declared: Mapping[str, Variable]) -> list[str]:
-    used = references(variable.default) if variable.default else ()
-    return sorted(name for name in used if name in declared)
+    def circle(names: Sequence[str]) -> None:
+        found.add(faults.variable_cycle(names, [declared[name].span for name in names]))
 
-
-def _report_circle(
-    path: list[str], again: str, declared: Mapping[str, Variable], found: Collector
-) -> None:
-    circle = path[path.index(again) :]
-    found.add(faults.variable_cycle(circle, [declared[name].span for name in circle]))
+    return after_uses(declared, uses, circle)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,51 @@
+"""All that a project is made of: the translator itself looks at nothing else."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from translator.scope import GitFacts
+from translator.span import Position, SourceFile, Span
+
+
+def _no_git() -> GitFacts:
+    raise LookupError("git was not asked")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What ``load`` takes.
+
+    ``files`` are those of ``-f`` in their order; the first one's folder is the project's root.
+    ``read`` gives an included file for its absolute path; it raises OSError, or InvalidFileError
+    for what is no text. ``variables`` are those of ``--var``, ``overrides`` the options ``--set``,
+    ``allow`` those of ``--allow``, and ``secrets`` and ``ssh`` the ids that the command line
+    provides by itself. Relative paths in options start from ``folder``. ``git`` is asked only if
+    ``${git.*}`` is used; it raises LookupError with a reason outside of a work tree. ``real_path``
+    resolves symbolic links.
+    """
+
+    files: tuple[SourceFile, ...]
+    read: Callable[[str], SourceFile]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    overrides: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    ssh: tuple[str, ...] = ()
+    folder: str = ""
+    git: Callable[[], GitFacts] = _no_git
+    real_path: Callable[[str], str] = posixpath.normpath
+
+    @property
+    def root(self) -> str:
+        """The folder of the first file."""
+        return self.files[0].folder
+
+    def setting_span(self, name: str) -> Span:
+        """Where the option ``--var NAME=value`` stands, as a file of its own."""
+        text = f"{name}={self.variables[name]}"
+        file = SourceFile(name="--var", folder=self.folder or self.root, text=text)
+        return Span(file, Position(1, 1), Position(1, len(name) + 1))

@@ -1,0 +1,172 @@
+"""Targets: what they inherit, their matrix variants, and the fields of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from translator import value_faults as faults
+from translator.collector import Broken
+from translator.document import Node, Scalar, Table
+from translator.interpolate import expand
+from translator.matrix import Combination, combine, keys
+from translator.overrides import Overrides, apply
+from translator.platform import Platform
+from translator.read_entry import cache_export, cache_import, output
+from translator.read_source import secret_id
+from translator.reader import (
+    Field,
+    Reading,
+    attributes,
+    fields,
+    flag,
+    form,
+    pairs,
+    platform,
+    several,
+    text,
+)
+from translator.scope import Scope, matrix_names
+from translator.suggest import suggest
+from translator.target import CacheEntry, Target
+
+_CACHE = fields(
+    import_=Field(several(cache_import), to="cache_imports"),
+    export=Field(several(cache_export), to="cache_exports"),
+)
+_PROVENANCE = form(
+    "min, max or false",
+    {"min": "min", "max": "max", "false": "false", "true": "min"}.get,
+)
+_ATTEST = fields(provenance=_PROVENANCE, sbom=flag)
+
+
+def _cache(node: Node, reading: Reading) -> dict[str, tuple[CacheEntry, ...]] | None:
+    if isinstance(node, Table):
+        return attributes(node.entries, _CACHE, node, reading)
+    reading.wrong("a map", node)
+    return None
+
+
+def _attest(node: Node, reading: Reading) -> dict[str, Any] | None:
+    if isinstance(node, Table):
+        return attributes(node.entries, _ATTEST, node, reading)
+    reading.wrong("a map", node)
+    return None
+
+
+_TARGET = fields(
+    stage=Field(text, required=True),
+    platforms=several(platform),
+    outputs=several(output),
+    cache=_cache,
+    secrets=several(secret_id),
+    annotations=pairs,
+    attest=_attest,
+    no_cache=flag,
+    description=text,
+)
+_APART = ("extends", "abstract", "matrix")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetReader:
+    """Reads declared targets into their variants.
+
+    ``scope`` has the file's variables; ``cache`` is the one at the top of the file.
+    """
+
+    scope: Scope
+    reading: Reading
+    overrides: Overrides
+    stages: Mapping[str, object]
+    cache: Node | None = None
+
+    def combinations(self, name: str, table: Table) -> tuple[Combination, ...]:
+        """The variants of a target, one without values where it has no matrix."""
+        entry = table.entries.get("matrix")
+        if entry is None:
+            return (Combination(values={}),)
+        scope = self.scope.within("a matrix", ("target",), {"target": name})
+        node = expand(entry.value, scope, self.reading.found)
+        if not isinstance(node, Table):
+            self.reading.wrong("a map", node)
+            return ()
+        before = len(self.reading.found)
+        made = combine(node, self.reading.found)
+        if not made and len(self.reading.found) == before:
+            self.reading.found.add(faults.empty_matrix(name, entry.key.span))
+        return made
+
+    def variants(self, name: str, table: Table) -> Iterator[Target]:
+        """Every variant of the target that could be read."""
+        for combination in self.combinations(name, table):
+            variant = combination.name(name)
+            changed = apply(table, self.overrides.of(variant)) if variant != name else table
+            target = self._variant(name, variant, combination, changed)
+            if target and not (combination.without and not target.platforms):
+                yield target
+
+    def _variant(
+        self, name: str, variant: str, combination: Combination, table: Table
+    ) -> Target | None:
+        local = {"target": variant, **matrix_names(combination.values)}
+        scope = self.scope.within("a target", ("target", "matrix"), local)
+        entries = {key: entry for key, entry in table.entries.items() if key not in _APART}
+        node = expand(Table(entries, table.span), scope, self.reading.found)
+        if not isinstance(node, Table):
+            return None
+        given = attributes(node.entries, _TARGET, node, self.reading)
+        shared = self._shared_cache(scope)
+        if given is None or shared is None or not self._stage_exists(node):
+            return None
+        flat = {**shared, **(given.pop("cache", None) or {}), **(given.pop("attest", None) or {})}
+        flat["annotations"] = MappingProxyType(dict(given.pop("annotations", ())))
+        platforms = self._platforms(name, given.pop("platforms", ()), combination, table)
+        return Target(
+            name=variant,
+            declared=name,
+            matrix=MappingProxyType(dict(combination.values)),
+            platforms=platforms,
+            **given,
+            **flat,
+            span=table.span,
+        )
+
+    def _shared_cache(self, scope: Scope) -> dict[str, tuple[CacheEntry, ...]] | None:
+        if self.cache is None:
+            return {}
+        return _cache(expand(self.cache, scope, self.reading.found), self.reading)
+
+    def _stage_exists(self, node: Table) -> bool:
+        value = node.entries["stage"].value
+        if not isinstance(value, Scalar) or value.text in self.stages:
+            return True
+        nearest = suggest(value.text, self.stages)
+        fault = faults.unknown_name("stage", value.text, value.span, nearest, "stages")
+        self.reading.found.at(value, fault)
+        return isinstance(value, Broken)
+
+    def _platforms(
+        self,
+        name: str,
+        platforms: tuple[Platform, ...],
+        combination: Combination,
+        table: Table,
+    ) -> tuple[Platform, ...]:
+        if combination.without and not platforms:
+            dropped = ", ".join(map(str, sorted(combination.without)))
+            span = table.entries["matrix"].key.span
+            self.reading.found.add(faults.platform_not_listed(dropped, name, span))
+        return tuple(each for each in dict.fromkeys(platforms) if each not in combination.without)
+
+
+def matrix_keys(tables: Mapping[str, Table]) -> tuple[str, ...]:
+    """The keys of all matrices together."""
+    found: dict[str, None] = {}
+    for table in tables.values():
+        entry = table.entries.get("matrix")
+        found.update(dict.fromkeys(keys(entry.value if entry else None)))
+    return tuple(found)
