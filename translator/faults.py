@@ -6,8 +6,12 @@ a full stop; a hint says what to do.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
 from translator.diagnostic import Diagnostic, Related
 from translator.span import Span
+from translator.value_faults import exactly_one, listed, missing_key, unknown_key, wrong_type
 
 # --- the text: translator.document -----------------------------------------------------------
 
@@ -143,3 +147,71 @@ def unknown_tag(tag: str, span: Span) -> Diagnostic:
         span=span,
         hint=binary or "remove it; what a value is follows from where it stands",
     )
+
+
+# --- its shape: translator.schema; those that values share are in translator.value_faults -------
+
+
+def misspelt_key(
+    key: str, span: Span, suggestion: str | None, known: Iterable[str], place: str | None
+) -> Diagnostic:
+    """A key that means nothing where it stands, but perhaps inside ``place`` beside it."""
+    fault = unknown_key(key, span, suggestion, known)
+    return replace(fault, hint=f"{key} belongs inside {place}") if place else fault
+
+
+def not_yet_known(key: str, span: Span) -> Diagnostic:
+    """A key that the language has, and this version has not."""
+    return Diagnostic(
+        code="not-yet",
+        message=f"{key} is not known yet by this version",
+        span=span,
+        hint="a later version of buildfile brings it",
+    )
+
+
+def misplaced_key(key: str, beside: str, owners: Sequence[str], span: Span) -> Diagnostic:
+    """A key that belongs to something else than what stands beside it."""
+    return Diagnostic(
+        code="misplaced-key",
+        message=f"the key {key} has no meaning beside {beside}",
+        span=span,
+        hint=f"it belongs to {listed(owners)}" if owners else None,
+    )
+
+
+def one_verb(verbs: Sequence[str], found: Sequence[str], span: Span) -> Diagnostic:
+    """A step that does nothing, or several things."""
+    if not found:
+        return exactly_one(verbs, found, span)
+    return Diagnostic(
+        code="exactly-one-of",
+        message=f"a step does one thing, found {' and '.join(found)}",
+        span=span,
+        hint="make each of them a step of its own",
+    )
+
+
+def incomplete(key: str, span: Span, described: str | None) -> Diagnostic:
+    """A key that must be there; ``described`` is what the schema says of it."""
+    return replace(missing_key(key, span), hint=f"{key}: {described}" if described else None)
+
+
+def bad_name(name: str, wanted: str, span: Span) -> Diagnostic:
+    """A key that names something, in letters that a name has not."""
+    return Diagnostic(code="bad-name", message=f"{name!r} is not {wanted}", span=span)
+
+
+def unfit(wanted: str, found: str, span: Span, hint: str | None) -> Diagnostic:
+    """A value of another kind than its place wants."""
+    return replace(wrong_type(wanted, found, span), hint=hint)
+
+
+def out_of_range(text: str, wanted: str, span: Span) -> Diagnostic:
+    """A number too small or too large."""
+    return Diagnostic(code="bad-value", message=f"{text} is not {wanted}", span=span)
+
+
+def empty(what: str, span: Span) -> Diagnostic:
+    """A text, list or map with nothing in it where something is wanted."""
+    return Diagnostic(code="empty-value", message=f"{what} must not be empty", span=span)

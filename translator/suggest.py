@@ -11,7 +11,7 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
     Near means at most a third of the word's length in edits, one at least; case and the choice of
     ``-`` or ``_`` count for nothing. Of equally near names the first in ``known`` wins.
     """
-    best, least = None, max(1, len(word) // 3) + 1
+    best, least = None, (max(1, len(word) // 3) if len(word) > 1 else 0) + 1
     for name in known:
         if abs(len(name) - len(word)) >= least:
             continue

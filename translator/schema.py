@@ -1,0 +1,153 @@
+"""The schema check: nodes against ``schemas/buildfile.schema.json``, with jsonschema.
+
+jsonschema sees plain values made of the nodes; each of its errors becomes one of our faults, drawn
+at the key or value that it is about. A file without fault never gets that far: see
+``translator.acceptor``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from schemas import buildfile_schema_text
+from translator.acceptor import TYPES, Acceptor, Schema, equals, is_other
+from translator.diagnostic import Diagnostic
+from translator.document import Items, Node, Scalar, Table, as_int
+from translator.schema_fault import Mistake, faults_of
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+
+def check(document: Table) -> tuple[Diagnostic, ...]:
+    """All that is wrong with a build file's shape, as written, before any interpolation."""
+    if _acceptor().accepts(document):
+        return ()
+    mistakes = [
+        _mistake(error, document) for error in _validator().iter_errors(_instance(document))
+    ]
+    return tuple(faults_of(mistakes, _schema()))
+
+
+@lru_cache(maxsize=1)
+def _schema() -> Schema:
+    schema: Schema = json.loads(buildfile_schema_text())
+    return schema
+
+
+@lru_cache(maxsize=1)
+def _acceptor() -> Acceptor:
+    return Acceptor(_schema())
+
+
+# --- nodes as jsonschema wants them ------------------------------------------------------------
+
+
+class _Text(str):
+    """A scalar's text that knows its node, and so what else the text can be."""
+
+    __slots__ = ("node",)
+    node: Scalar
+
+
+def _instance(node: Node) -> Any:
+    if isinstance(node, Table):
+        return {key: _instance(entry.value) for key, entry in node.entries.items()}
+    if isinstance(node, Items):
+        return [_instance(item) for item in node.items]
+    text = _Text(node.text)
+    text.node = node
+    return text
+
+
+def _is(name: str) -> Any:
+    by_class: Mapping[str, type] = {"object": dict, "array": list, "string": str}
+
+    def is_type(_: Any, instance: Any) -> bool:
+        if isinstance(instance, _Text):
+            return TYPES[name](instance.node)
+        return isinstance(instance, by_class.get(name, ()))
+
+    return is_type
+
+
+# --- keywords that look at what a text can be --------------------------------------------------
+
+
+def _matches(name: str) -> Any:
+    def keyword(validator: Any, value: Any, instance: Any, schema: Schema) -> Iterator[Any]:
+        if not (isinstance(instance, _Text) and is_other(instance.node, schema)):
+            yield from _standard().VALIDATORS[name](validator, value, instance, schema)
+
+    return keyword
+
+
+def _equal(values: Iterable[Any], instance: Any) -> Iterator[Any]:
+    from jsonschema import ValidationError
+
+    if not (isinstance(instance, _Text) and any(equals(instance.node, each) for each in values)):
+        yield ValidationError("is none of those allowed")
+
+
+def _bound(name: str) -> Any:
+    def keyword(validator: Any, value: Any, instance: Any, schema: Schema) -> Iterator[Any]:
+        number = as_int(instance.node) if isinstance(instance, _Text) else None
+        if number is not None:
+            yield from _standard().VALIDATORS[name](validator, value, number, schema)
+
+    return keyword
+
+
+@lru_cache(maxsize=1)
+def _standard() -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator
+
+
+@lru_cache(maxsize=1)
+def _validator() -> Validator:
+    from jsonschema import TypeChecker, validators
+
+    extend: Any = validators.extend
+    made = extend(
+        _standard(),
+        {
+            "pattern": _matches("pattern"),
+            "enum": lambda _, values, instance, __: _equal(values, instance),
+            "const": lambda _, value, instance, __: _equal((value,), instance),
+            "minimum": _bound("minimum"),
+            "maximum": _bound("maximum"),
+        },
+        type_checker=TypeChecker({name: _is(name) for name in TYPES}),
+    )
+    validator: Validator = made(_schema())
+    return validator
+
+
+# --- errors ------------------------------------------------------------------------------------
+
+
+def _mistake(error: Any, document: Table) -> Mistake:
+    """The error with its nodes: its path leads from the document to what it is about."""
+    node: Node = document
+    key: Scalar | None = None
+    for step in error.absolute_path:
+        if isinstance(node, Table):
+            key, node = node.entries[step].key, node.entries[step].value
+        elif isinstance(node, Items):
+            node = node.items[step]
+            key = None
+    return Mistake(
+        keyword=error.validator,
+        node=node,
+        key=key,
+        name=str(error.instance) if "propertyNames" in error.absolute_schema_path else None,
+        schema=MappingProxyType(error.schema),
+        path=tuple(error.absolute_path),
+        schema_path=tuple(error.absolute_schema_path),
+    )
