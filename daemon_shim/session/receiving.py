@@ -1,0 +1,307 @@
+"""The receiving sides of FileSend/DiffCopy: a tree (local exporter) or one file's bytes.
+
+The tree's protocol is fsutil's, with the daemon as its sender (send.go, all releases): it announces
+entries in order, we ask for files by their index, it sends their pieces and an empty one as the
+end; our FIN says that all is there, and its FIN ends the call, for it never half-closes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+from typing import Protocol
+
+from daemon_shim.session import packets
+from daemon_shim.session.packets import PacketError, Stat
+from daemon_shim.session.service import Call, RpcError
+from daemon_shim.session.tree import (
+    GO_DEVICE,
+    GO_DIR,
+    GO_FIFO,
+    GO_SYMLINK,
+    GO_TYPE,
+    Folder,
+    Tree,
+    seal,
+)
+
+_MAX_DEPTH = 400  # moving a tree into place needs descriptors for each level
+_REQUESTS = 16  # joined into one write while others are on their way
+
+_UNKNOWN = 2
+_STATUS_OF = {
+    errno.ENOSPC: 8,  # RESOURCE_EXHAUSTED
+    errno.EDQUOT: 8,
+    errno.EMFILE: 8,
+    errno.EACCES: 7,  # PERMISSION_DENIED
+    errno.EPERM: 7,
+    errno.EROFS: 7,
+}
+
+
+class Report(Protocol):
+    """Where a receiver says what became of its stream."""
+
+    def complete(self) -> None:
+        """All of the stream is there."""
+
+    def fail(self, reason: str) -> None:
+        """The stream failed. Only the first reason counts."""
+
+    def warn(self, text: str) -> None:
+        """Something was left out."""
+
+
+class Receiver:
+    """What both kinds share: any failure is reported, and ends the call with its status."""
+
+    def __init__(self, call: Call, report: Report) -> None:
+        self._call = call
+        self._report = report
+        self._over = False
+
+    def _attempt(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except PacketError as error:
+            raise self._failure(f"the daemon broke the protocol: {error}") from error
+        except OSError as error:
+            raise self._os_failure(error) from error
+
+    def _failure(self, reason: str, code: int = _UNKNOWN, told: str = "") -> RpcError:
+        """Report ``reason`` and return the error for the daemon, which is told no local path."""
+        self._over = True
+        self._report.fail(reason)
+        return RpcError(code, f"client: {told or reason}")
+
+    def _os_failure(self, error: OSError) -> RpcError:
+        text = error.strerror or str(error)
+        name = error.filename2 or error.filename
+        where = f" ({os.fsdecode(name)})" if isinstance(name, (str, bytes)) else ""
+        code = _STATUS_OF.get(error.errno or 0, _UNKNOWN)
+        return self._failure(f"{text}{where}", code, f"cannot write the output: {text}")
+
+    def _complete(self) -> None:
+        self._over = True
+        self._report.complete()
+
+    def half_closed(self) -> None:
+        """The daemon sends no more."""
+        if not self._over:
+            raise self._failure("the daemon stopped sending before the end")
+        self._call.finish()
+
+    def writable(self) -> None:
+        """Nothing waits to be sent."""
+
+    def closed(self) -> None:
+        """Note a call that was broken off."""
+        if not self._over:
+            self._over = True
+            self._report.fail("the daemon broke off before the end")
+
+
+class BytesReceiver(Receiver):
+    """Takes one file's bytes; ``write`` gets pieces that are valid only during the call."""
+
+    def __init__(self, call: Call, report: Report, write: Callable[[memoryview], None]) -> None:
+        super().__init__(call, report)
+        self._write = write
+
+    def message(self, data: memoryview) -> None:
+        """Write one message's bytes."""
+        self._attempt(lambda: self._take(data))
+
+    def _take(self, data: memoryview) -> None:
+        _, blobs, _ = packets.scan(data)
+        piece = blobs.get(packets.BYTES_DATA)
+        if piece:
+            self._write(piece)
+
+    def half_closed(self) -> None:
+        """All bytes are there."""
+        if not self._over:
+            self._complete()
+            self._call.finish()
+
+
+def write_all(fd: int, data: memoryview) -> None:
+    """Write all of ``data``. Raises OSError."""
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+class _File:
+    """A file that was asked for."""
+
+    __slots__ = ("entry", "fd", "folder", "name", "size")
+
+    def __init__(self, folder: Folder, name: bytes, entry: Stat) -> None:
+        self.folder = folder
+        self.name = name
+        self.entry = entry
+        self.fd = -1
+        self.size = 0
+
+
+class TreeReceiver(Receiver):
+    """Takes a tree. ``devices`` allows device nodes; otherwise they are left out with a warning."""
+
+    def __init__(self, call: Call, report: Report, tree: Tree, *, devices: bool) -> None:
+        super().__init__(call, report)
+        self._tree = tree
+        self._devices = devices
+        self._place = _Place(tree.root)
+        self._count = 0
+        self._listed = False
+        self._files: dict[int, _File] = {}
+        self._links: list[tuple[Folder, bytes, bytes]] = []
+        self._asked = bytearray()
+
+    def message(self, data: memoryview) -> None:
+        """Take one packet."""
+        self._attempt(lambda: self._packet(data))
+
+    def _packet(self, data: memoryview) -> None:
+        numbers, blobs, _ = packets.scan(data)
+        kind = numbers.get(packets.PACKET_TYPE, packets.STAT)
+        if kind == packets.DATA:
+            self._data(numbers.get(packets.PACKET_ID, 0), blobs.get(packets.PACKET_DATA))
+        elif kind == packets.STAT:
+            self._stat(blobs.get(packets.PACKET_STAT))
+        elif kind == packets.FIN:
+            self._fin()
+        elif kind == packets.ERR:
+            text = bytes(blobs.get(packets.PACKET_DATA, b"")).decode("utf-8", "replace")
+            raise self._failure(f"the daemon failed to send: {text}")
+        else:
+            raise PacketError(f"a packet of type {kind}")
+
+    def _stat(self, data: memoryview | None) -> None:
+        if self._listed:
+            raise PacketError("an entry after the last")
+        if data is None:
+            self._listed = True
+            self._ask()
+            self._end_if_all()
+            return
+        entry = packets.read_stat(bytes(data))
+        folder, name = self._place.of(entry.path)
+        self._make(folder, name, entry)
+        self._count += 1
+
+    def _make(self, folder: Folder, name: bytes, entry: Stat) -> None:
+        kind = entry.mode & GO_TYPE
+        if kind == GO_DIR:
+            self._place.enter(self._tree.folder(folder, name, entry))
+        elif kind == GO_SYMLINK:
+            self._tree.symlink(folder, name, entry)
+        elif entry.linkname:
+            self._links.append((folder, name, entry.linkname))
+        elif not kind:
+            self._files[self._count] = _File(folder, name, entry)
+            self._asked += packets.framed_request(self._count)
+            if len(self._files) == 1 or len(self._asked) >= _REQUESTS * 8:
+                self._ask()
+        elif kind == GO_FIFO or (kind & GO_DEVICE and self._devices):
+            self._tree.special(folder, name, entry)
+        else:
+            self._report.warn(f"{os.fsdecode(entry.path)}: special files are not written")
+
+    def _ask(self) -> None:
+        if self._asked:
+            self._call.send_framed(self._asked)
+            self._asked = bytearray()
+
+    def _data(self, number: int, data: memoryview | None) -> None:
+        file = self._files.get(number)
+        if file is None:
+            raise PacketError(f"data of entry {number}, which was not asked for")
+        if self._asked:
+            self._ask()
+        if file.fd < 0:
+            file.fd = self._tree.create(file.folder, file.name)
+        if data:
+            file.size += len(data)
+            write_all(file.fd, data)
+            return
+        self._end(number, file)
+
+    def _end(self, number: int, file: _File) -> None:
+        if file.size < file.entry.size:
+            raise PacketError(f"{os.fsdecode(file.entry.path)} is shorter than announced")
+        seal(file.fd, file.entry)
+        fd, file.fd = file.fd, -1
+        del self._files[number]
+        os.close(fd)
+        self._end_if_all()
+
+    def _end_if_all(self) -> None:
+        if not self._listed or self._files:
+            return
+        for folder, name, target in self._links:
+            self._tree.link(folder, name, _checked(target))
+        # Complete before the daemon hears of it: it may end the solve before its FIN is here.
+        self._complete()
+        self._call.send(packets.FIN_PACKET)
+
+    def _fin(self) -> None:
+        if not self._over:
+            raise PacketError("an end before the end")
+        self._call.finish()
+
+    def closed(self) -> None:
+        """Close the files that are still open."""
+        super().closed()
+        for file in self._files.values():
+            if file.fd >= 0:
+                with contextlib.suppress(OSError):
+                    os.close(file.fd)
+        self._files.clear()
+
+
+class _Place:
+    """Where the stream stands: entries come sorted, each in a folder that came before."""
+
+    def __init__(self, root: Folder) -> None:
+        self._folders = [root]
+        self._last = [b""]
+
+    def of(self, path: bytes) -> tuple[Folder, bytes]:
+        """Return the folder and the name that ``path`` means. Raises PacketError."""
+        parent, slash, name = path.rpartition(b"/")
+        while self._folders[-1].path != parent and len(self._folders) > 1:
+            self._folders.pop()
+            self._last.pop()
+        if self._folders[-1].path != parent or (slash and not parent) or name <= self._last[-1]:
+            raise PacketError(f"{_shown(path)} is not in order, or its folder is not there")
+        _check_name(path, name)
+        self._last[-1] = name
+        return self._folders[-1], name
+
+    def enter(self, folder: Folder) -> None:
+        """Expect what is in ``folder`` next."""
+        if folder.depth > _MAX_DEPTH:
+            raise PacketError(
+                f"{_shown(folder.path)} is too deep: {_MAX_DEPTH} folders are allowed"
+            )
+        self._folders.append(folder)
+        self._last.append(b"")
+
+
+def _check_name(path: bytes, name: bytes) -> None:
+    if name in (b"", b".", b"..") or b"\0" in name:
+        raise PacketError(f"{_shown(path)} is not a path")
+
+
+def _checked(target: bytes) -> bytes:
+    for name in target.split(b"/"):
+        _check_name(target, name)
+    return target
+
+
+def _shown(path: bytes) -> str:
+    """Return a path for a message, in one line of printable text."""
+    return repr(os.fsdecode(path[:200]))
