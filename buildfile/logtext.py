@@ -34,7 +34,7 @@ def clean(text: str, *, colour: bool = False) -> str:
 
 def name(text: str) -> str:
     """A vertex's name on one line."""
-    return clean(" ".join(text.split()))
+    return " ".join(clean(" ".join(text.split())).split())
 
 
 def overwritten(line: str) -> str:

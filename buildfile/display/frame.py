@@ -141,7 +141,7 @@ class Painter:
             more = f"  +{len(ordered) - place}"
             last = place == len(ordered) - 1
             if shown.cell_len + item.cell_len + (0 if last else len(more)) > room:
-                return shown.append(more.strip() if not shown else more, "dim")
+                return shown.append(more, "dim") if shown else shown
             shown.append(item)
         return shown
 
