@@ -1,1 +1,59 @@
-"""Build files for BuildKit: ``load`` a build file, ``build`` its targets on a daemon."""
+"""Build files for BuildKit: ``load`` a build file, ``build`` its targets on a daemon.
+
+>>> import buildfile
+>>> project = buildfile.load("buildfile.yaml")
+>>> result = buildfile.build(project, targets=["app"])
+>>> result.targets["app"].digest
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from buildfile.api import BuildOptions, build, load
+    from buildfile.connect import DaemonChoice
+    from buildfile.exits import UsageError
+    from buildfile.failure import BuildFailedError, RefusedError
+    from buildfile.results import BuildResult, TargetResult
+    from daemon_shim.errors import DaemonError
+    from translator.diagnostic import Diagnostic, InvalidFileError
+
+__all__ = [
+    "BuildFailedError",
+    "BuildOptions",
+    "BuildResult",
+    "DaemonChoice",
+    "DaemonError",
+    "Diagnostic",
+    "InvalidFileError",
+    "RefusedError",
+    "TargetResult",
+    "UsageError",
+    "build",
+    "load",
+]
+
+_HOMES = {
+    "BuildFailedError": "buildfile.failure",
+    "BuildOptions": "buildfile.api",
+    "BuildResult": "buildfile.results",
+    "DaemonChoice": "buildfile.connect",
+    "DaemonError": "daemon_shim.errors",
+    "Diagnostic": "translator.diagnostic",
+    "InvalidFileError": "translator.diagnostic",
+    "RefusedError": "buildfile.failure",
+    "TargetResult": "buildfile.results",
+    "UsageError": "buildfile.exits",
+    "build": "buildfile.api",
+    "load": "buildfile.api",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a name's module when it is first used: the command line starts in a few milliseconds."""
+    from importlib import import_module
+
+    if name not in _HOMES:
+        raise AttributeError(f"module 'buildfile' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -19,7 +19,7 @@ from daemon_shim.errors import (
     UnreachableError,
     UnsupportedError,
 )
-from translator.diagnostic import Diagnostic, InvalidFileError
+from translator.diagnostic import Diagnostic, InvalidCommandError, InvalidFileError
 
 
 class BuildFailedError(Exception):
@@ -92,6 +92,7 @@ _ENDINGS: tuple[_Ending, ...] = (
     ((BrokenPipeError,), Exit.DONE, _show_nothing),
     ((click.ClickException,), Exit.USAGE, _show_click),
     ((UsageError,), Exit.USAGE, _show_hinted),
+    ((InvalidCommandError,), Exit.USAGE, _show_diagnostics),
     ((InvalidFileError,), Exit.INVALID, _show_diagnostics),
     ((RefusedError,), Exit.NO_DAEMON, _show_diagnostics),
     ((UnreachableError, TlsError, UnsupportedError), Exit.NO_DAEMON, _show_hinted),

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from daemon_shim.info import DaemonInfo
 from translator.capabilities import CAPABILITIES
 from translator.compiled import Need
-from translator.diagnostic import Diagnostic
+from translator.diagnostic import Diagnostic, Related
 from translator.platform import Platform
 from translator.span import Span
 from translator.stage import LocalSource
@@ -122,4 +122,44 @@ def agent_not_there(agent: SshAgent, reason: str) -> Diagnostic:
         message=f"the SSH agent {agent.id} cannot be used: {reason}",
         span=agent.span,
         hint="start an agent (ssh-agent), or name key files",
+    )
+
+
+# --- what failed in a build (exit 1) -----------------------------------------------------------
+
+
+def step_failed(
+    name: str, reason: str, exit_code: int | None, spans: tuple[Span, ...], log: tuple[str, ...]
+) -> Diagnostic:
+    """A step failed on the daemon. The end of its log is the hint."""
+    what = f"exit code {exit_code}" if exit_code is not None else reason
+    related = tuple(Related(message="also from here", span=span) for span in spans[1:])
+    tail = "\n".join(("the end of its log:", *(f"  {line}" for line in log))) if log else None
+    return Diagnostic(
+        code="step-failed",
+        message=f"{name} failed: {what}",
+        span=spans[0] if spans else None,
+        related=related,
+        hint=tail,
+    )
+
+
+def job_failed(name: str, reason: str) -> Diagnostic:
+    """A target failed outside of its steps: an export, a cache, a push."""
+    return Diagnostic(code="target-failed", message=f"{name} failed: {reason}")
+
+
+def unreadable_source(source: str, reason: str) -> Diagnostic:
+    """A file of a local source could not be read while it was sent."""
+    return Diagnostic(
+        code="unreadable-source",
+        message=f"the local source {source} could not be sent: {reason}",
+        hint="make it readable, or leave it out with exclude or a .dockerignore",
+    )
+
+
+def output_failed(target: str, reason: str) -> Diagnostic:
+    """An output could not be written; what was there before is still there."""
+    return Diagnostic(
+        code="output-failed", message=f"the output of {target} could not be written: {reason}"
     )

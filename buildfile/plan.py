@@ -213,8 +213,8 @@ def _refusals(
         if any(part.stores for part in job.parts):
             yield from _refused(support.reason(info, "source", "oci-layout"), job, info)
         yield from _attestation_refusals(job, info)
-    for each in drafts:
-        yield from _foreign_platforms(each, info)
+    for draft_ in drafts:
+        yield from _foreign_platforms(draft_, info)
 
 
 def _cache_refusals(job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:

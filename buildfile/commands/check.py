@@ -8,7 +8,7 @@ import click
 
 from buildfile.commands.options import file_options, load_options
 from buildfile.exits import Exit
-from buildfile.load import load_project
+from buildfile.files import load_project
 from translator.diagnostic import InvalidFileError
 
 

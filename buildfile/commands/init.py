@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from buildfile.exits import UsageError
-from buildfile.load import FILE_NAMES
+from buildfile.files import FILE_NAMES
 
 FIRST_FILE = """\
 # yaml-language-server: $schema=./buildfile.schema.json

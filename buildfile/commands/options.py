@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import click
 
 from buildfile.connect import DaemonChoice
-from buildfile.load import LoadOptions
+from buildfile.files import LoadOptions
 from daemon_shim.transports.base import TlsFiles
 
 F = TypeVar("F", bound=Callable[..., Any])
+DAEMON_KEYS = ("address", "timeout", "tlscacert", "tlscert", "tlskey", "tlsdir", "tlsservername")
 
 
 def targets_argument(function: F) -> F:
@@ -118,6 +119,17 @@ def assignment(text: str, option: str) -> tuple[str, str]:
     return name, value
 
 
+def pairs_of(text: str, option: str) -> Iterator[tuple[str, str]]:
+    """Split KEY=VALUE,KEY=VALUE as buildctl does."""
+    from translator.csvspec import pairs
+
+    try:
+        for key, value in pairs(text):
+            yield key, value or ""
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r}: {error}", param_hint=option) from error
+
+
 def _readable(text: str) -> str:
     kind, _, path = text.partition("=")
     if kind != "fs.read" or not path:
@@ -166,7 +178,7 @@ def _tls_folder(folder: str) -> dict[str, str]:
 
 
 def _complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    from buildfile.load import load_project
+    from buildfile.files import load_project
 
     try:
         project = load_project(ctx.params.get("files") or ())

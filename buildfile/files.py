@@ -112,7 +112,9 @@ def _read(path: str, shown: str | None = None) -> SourceFile:
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidFileError([not_utf8(shown, error.start)]) from error
+        before = error.object[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+        raise InvalidFileError([not_utf8(name=shown, line=line, column=column)]) from error
     return SourceFile(name=shown, folder=str(Path(path).parent), text=text)
 
 

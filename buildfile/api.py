@@ -1,0 +1,145 @@
+"""The Python API; the command line calls the same functions. Import it as ``buildfile``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from buildfile.connect import DaemonChoice, connected
+from buildfile.exits import UsageError
+from buildfile.files import LoadOptions, load_project
+from translator.target import Secret, SshAgent
+
+if TYPE_CHECKING:
+    from buildfile.plan import Plan
+    from buildfile.results import BuildResult
+    from buildfile.supplies import Supplies
+    from daemon_shim.client import Daemon
+    from translator.project import Project
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """How to build.
+
+    ``secrets`` and ``agents`` stand in for those of the build file with the same id. ``progress``
+    is a mode of ``--progress`` and goes to standard error. ``metadata_file`` gets the results as
+    JSON. ``environment`` None means this process's own.
+    """
+
+    daemon: DaemonChoice = field(default_factory=DaemonChoice)
+    secrets: tuple[Secret, ...] = ()
+    agents: tuple[SshAgent, ...] = ()
+    no_cache: bool = False
+    progress: str = "quiet"
+    metadata_file: str | None = None
+    environment: Mapping[str, str] | None = None
+
+
+def load(
+    *files: str | os.PathLike[str],
+    variables: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
+    allow: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Project:
+    """Load a build file; several merge, left to right; none is the one of the working folder.
+
+    ``variables`` are as ``--var``, ``overrides`` as ``--set``, ``allow`` folders outside of the
+    project that local sources may read. Raises InvalidFileError with every fault of the file, and
+    UsageError where there is no file.
+    """
+    options = LoadOptions(
+        variables=variables or {}, overrides=overrides, allow=allow, environment=environment
+    )
+    return load_project([os.fspath(each) for each in files], options)
+
+
+def build(
+    project: Project,
+    targets: Sequence[str] = (),
+    *,
+    daemon: str | DaemonChoice | None = None,
+    options: BuildOptions | None = None,
+) -> BuildResult:
+    """Build targets (none: the group ``default``, else the only target) and wait for the end.
+
+    ``daemon`` is an address; None finds one, or starts a private one. Raises InvalidFileError for
+    what is wrong on this side, RefusedError for what the daemon cannot do, UnreachableError or
+    TlsError where it cannot be reached, BuildFailedError when a step fails.
+    """
+    from buildfile.runner import Runner
+    from buildfile.display import choose
+
+    options = options or BuildOptions()
+    choice = daemon if isinstance(daemon, DaemonChoice) else options.daemon
+    if isinstance(daemon, str):
+        choice = DaemonChoice(address=daemon)
+    environment = os.environ if options.environment is None else options.environment
+    if options.metadata_file:
+        _check_writable(options.metadata_file)
+    display = choose(options.progress, sys.stderr, environment)
+    try:
+        with connected(choice, display.say) as open_:
+            plan, supplies = prepare(project, targets, open_, options)
+            plan.require()
+            for warning in plan.warnings:
+                display.say(f"warning: {warning.message}")
+            result = Runner(plan, open_, supplies, display).run()
+    finally:
+        display.close(None)
+    if options.metadata_file:
+        _write_metadata(options.metadata_file, result)
+    return result
+
+
+def prepare(
+    project: Project, targets: Sequence[str], daemon: Daemon, options: BuildOptions
+) -> tuple[Plan, Supplies]:
+    """Plan a build on an open daemon: images resolved, everything compiled, nothing built.
+
+    Raises InvalidFileError and BuildFailedError (an image that cannot be resolved).
+    """
+    from buildfile.images import resolve_images
+    from buildfile.plan import draft, needed_images, plan
+    from buildfile.supplies import gather
+
+    environment = os.environ if options.environment is None else options.environment
+    epoch = environment.get("SOURCE_DATE_EPOCH", "")
+    secrets = {**project.secrets, **{each.id: each for each in options.secrets}}
+    agents = {**project.ssh, **{each.id: each for each in options.agents}}
+    drafts = draft(project, project.select(targets), daemon.info(), epoch)
+    logins = gather(secrets, agents, used_secrets=(), used_agents=(), environment=environment)
+    images = resolve_images(needed_images(drafts), daemon, services=logins.services())
+    made = plan(drafts, daemon.info(), images, no_cache=options.no_cache, epoch=epoch)
+    parts = [part for job in made.jobs for part in job.parts]
+    supplies = gather(
+        secrets,
+        agents,
+        used_secrets=_all(part.secrets for part in parts),
+        used_agents=_all(part.ssh for part in parts),
+        environment=environment,
+    )
+    return made, supplies
+
+
+def _all(groups: Iterable[Iterable[str]]) -> set[str]:
+    return {name for group in groups for name in group}
+
+
+def _check_writable(path: str) -> None:
+    folder = Path(path).absolute().parent
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"cannot write {path}", hint=f"{folder} is not there, or not writable")
+
+
+def _write_metadata(path: str, result: BuildResult) -> None:
+    """Write beside and rename, so that a reader never sees half of it."""
+    partial = Path(f"{path}.partial")
+    partial.write_text(json.dumps(result.metadata(), indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,131 @@
+"""``buildfile build``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from buildfile.commands.options import (
+    DAEMON_KEYS,
+    daemon_choice,
+    daemon_options,
+    file_options,
+    load_options,
+    pairs_of,
+    targets_argument,
+)
+from translator.target import Secret, SshAgent
+
+
+@click.command()
+@targets_argument
+@file_options
+@daemon_options
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="type=TYPE[,KEY=VALUE]",
+    help="Output, in place of the targets' own. A path alone is a local output.",
+)
+@click.option(
+    "--import-cache",
+    "imports",
+    multiple=True,
+    metavar="type=TYPE[,KEY=VALUE]",
+    help="Cache to import, in place of the targets' own.",
+)
+@click.option(
+    "--export-cache",
+    "exports",
+    multiple=True,
+    metavar="type=TYPE[,KEY=VALUE]",
+    help="Cache to export, in place of the targets' own.",
+)
+@click.option(
+    "--platform", "platforms", multiple=True, metavar="OS/ARCH", help="Platforms to build for."
+)
+@click.option(
+    "--secret",
+    "secrets",
+    multiple=True,
+    metavar="id=ID[,src=FILE|env=NAME]",
+    help="Value of a secret, in place of the build file's.",
+)
+@click.option(
+    "--ssh",
+    "agents",
+    multiple=True,
+    metavar="ID[=SOCKET|KEY]",
+    help="SSH agent or key file to forward, in place of the build file's.",
+)
+@click.option("--no-cache", is_flag=True, help="Run every step, whatever is cached.")
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "plain", "tty", "rawjson", "quiet"]),
+    default="auto",
+    show_default=True,
+    help="How to show progress. BUILDKIT_PROGRESS sets the default.",
+)
+@click.option("--metadata-file", metavar="FILE", help="Write the results as JSON.")
+def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> None:
+    """Build targets: those named, else the group "default", else the only one."""
+    from buildfile import api
+    from buildfile.files import load_project
+
+    overrides = [*given["overrides"], *_overrides(given)]
+    project = load_project(files, load_options(given["variables"], overrides, given["allow"]))
+    options = api.BuildOptions(
+        daemon=daemon_choice(**{key: given[key] for key in DAEMON_KEYS}),
+        secrets=tuple(_secret(each) for each in given["secrets"]),
+        agents=tuple(_agent(each) for each in given["agents"]),
+        no_cache=given["no_cache"],
+        progress=given["progress"],
+        metadata_file=given["metadata_file"],
+    )
+    result = api.build(project, targets, options=options)
+    for each in result.targets.values():
+        for line in (*each.files, *(f"{name}@{each.digest}" for name in each.names)):
+            click.echo(line)
+
+
+_FIELDS = {
+    "outputs": "outputs",
+    "imports": "cache.import",
+    "exports": "cache.export",
+    "platforms": "platforms",
+}
+
+
+def _overrides(given: Mapping[str, Any]) -> Iterator[str]:
+    """Options that stand in for fields of every target are overrides like those of --set."""
+    for option, field in _FIELDS.items():
+        for value in given[option]:
+            yield f"*.{field}={value}"
+
+
+def _secret(text: str) -> Secret:
+    """Read ``id=ID[,src=FILE|env=NAME]``: without a source, the variable ID, else the file ID."""
+    values = dict(pairs_of(text, "--secret"))
+    id_ = values.pop("id", "")
+    file = values.pop("src", "") or values.pop("source", "")
+    env = values.pop("env", "")
+    values.pop("type", "")
+    if not id_ or values:
+        raise click.BadParameter(
+            f"{text!r} is not id=ID[,src=FILE|env=NAME]", param_hint="--secret"
+        )
+    if not file and not env:
+        file, env = ("", id_) if id_ in os.environ else (id_, "")
+    return Secret(id=id_, env=env, file=str(Path(file).absolute()) if file else "")
+
+
+def _agent(text: str) -> SshAgent:
+    """Read ``ID[=SOCKET|KEY[,KEY]]``, as buildctl does; without a place SSH_AUTH_SOCK."""
+    id_, _, places = text.partition("=")
+    return SshAgent(id=id_, keys=tuple(str(Path(p).absolute()) for p in places.split(",") if p))

@@ -1,0 +1,243 @@
+"""One job on a daemon: its session, its Solve, and its outputs put in place."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from buildfile.exports import Export
+from buildfile.plan import Job
+from buildfile.supplies import Supplies
+from daemon_shim.client import Daemon
+from daemon_shim.engine import EngineClient, RegistryLogin
+from daemon_shim.errors import CancelledError, DaemonError
+from daemon_shim.events import Event
+from daemon_shim.gateway import GatewayBuild, config_key
+from daemon_shim.job import Job as Solve
+from daemon_shim.request import SolveRequest
+from daemon_shim.session.content import Content
+from daemon_shim.session.filesend import FileSend
+from daemon_shim.session.filesync import FileSync, LocalFolder, SourceFault
+from daemon_shim.session.host import SessionHost
+from daemon_shim.session.outputs import FileOutput, FolderOutput, Output, StreamOutput
+from daemon_shim.session.service import Service
+
+
+class SourceFaultError(DaemonError):
+    """A file of a local source could not be sent."""
+
+    def __init__(self, fault: SourceFault) -> None:
+        super().__init__(f"{fault.path}: {fault.reason}")
+        self.fault = fault
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solved:
+    """What came of a job: the daemon's answer, and the files that were written."""
+
+    response: Mapping[str, str]
+    files: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Solving:
+    """A job under way. ``run`` does all of it on the caller's thread; ``cancel`` is for another."""
+
+    def __init__(
+        self, job: Job, daemon: Daemon, supplies: Supplies, tell: Callable[[Event], None]
+    ) -> None:
+        self._job = job
+        self._daemon = daemon
+        self._supplies = supplies
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._cancelled = False
+        self._solve: Solve | None = None
+        self._outputs = [_output(each) for each in job.exports if each.exporter]
+
+    def run(self) -> Solved:
+        """Build, and put the outputs in place. Raises DaemonError or OutputError.
+
+        What a failed or cancelled job wrote so far is removed again.
+        """
+        try:
+            response = self._in_session()
+            for output in self._outputs:
+                if output:
+                    output.commit()
+        except BaseException:
+            for output in self._outputs:
+                if output:
+                    output.abandon()
+            raise
+        response = {**response, **self._push()}
+        written = [output for output in self._outputs if output]
+        return Solved(
+            response=response,
+            files=tuple(output.dest for output in written if output.dest),
+            notes=tuple(note for output in written for note in output.warnings),
+        )
+
+    def cancel(self) -> None:
+        """Stop it on the daemon; ``run`` then raises CancelledError."""
+        with self._lock:
+            self._cancelled = True
+            solve = self._solve
+        if solve:
+            solve.cancel()
+
+    def _in_session(self) -> Mapping[str, str]:
+        for output in self._outputs:
+            if output:
+                output.check()
+        sources = FileSync(_folders(self._job))
+        services: list[Service] = [
+            sources,
+            FileSend(self._outputs),
+            Content(_stores(self._job)),
+            *self._supplies.services(),
+        ]
+        root = str(Path.cwd())
+        with SessionHost(
+            self._daemon.wire.transport,
+            services,
+            name=Path(root).name or "root",
+            shared_key=_shared_key(root),
+            on_lost=lambda _: self.cancel(),
+        ) as session:
+            try:
+                return self._solved(session.id)
+            except DaemonError as error:
+                raise _cause(error, sources, self._outputs, session) from error
+
+    def _solved(self, session: str) -> Mapping[str, str]:
+        request = SolveRequest(
+            ref=uuid.uuid4().hex,
+            session=session,
+            frontend_attrs=self._job.frontend_attrs,
+            exporters=tuple(each.exporter for each in self._job.exports if each.exporter),
+            cache_exports=self._job.cache_exports,
+            cache_imports=self._job.cache_imports,
+            entitlements=self._job.entitlements,
+        )
+        if _is_plain(self._job):
+            definition = self._job.parts[0].definition
+            return self._watched(self._daemon.start(replace(request, definition=definition)))
+        with GatewayBuild(self._daemon, request) as build:
+            steering = threading.Thread(target=self._steer, args=(build,), daemon=True)
+            self._begin(build.job)
+            steering.start()
+            try:
+                return self._watched(build.job)
+            finally:
+                steering.join()
+
+    def _steer(self, build: GatewayBuild) -> None:
+        """Solve each platform's definition and return them together with their image configs."""
+        parts = self._job.parts
+        try:
+            with build:
+                refs = {
+                    str(part.platform): build.solve(
+                        part.definition, evaluate=False, cache_imports=self._job.cache_imports
+                    )
+                    for part in parts
+                }
+                if len(parts) == 1:
+                    (ref,) = refs.values()
+                    build.return_result(ref, {config_key(): parts[0].image_config})
+                else:
+                    configs = {config_key(str(p.platform)): p.image_config for p in parts}
+                    build.return_result(refs, configs)
+        except DaemonError:
+            # The build was told, and its own end says the same to ``run``.
+            return
+
+    def _begin(self, solve: Solve) -> None:
+        with self._lock:
+            self._solve = solve
+            stopped = self._cancelled
+        if stopped:
+            solve.cancel()
+
+    def _watched(self, solve: Solve) -> Mapping[str, str]:
+        self._begin(solve)
+        for event in solve.events():
+            self._tell(event)
+        return solve.result()
+
+    def _push(self) -> Mapping[str, str]:
+        """Push what the engine stored, where its exporter cannot push."""
+        engine = EngineClient(self._daemon.wire.transport, timeout=self._daemon.wire.timeout)
+        digests = [
+            engine.push_image(name, login=_login(name, self._supplies))
+            for each in self._job.exports
+            for name in each.push
+        ]
+        return {"containerimage.digest": digests[-1]} if digests and digests[-1] else {}
+
+
+def _is_plain(job: Job) -> bool:
+    """Whether a definition alone says all: one platform, and no image that wants a config."""
+    return len(job.parts) == 1 and not any(each.is_image for each in job.exports)
+
+
+def _output(planned: Export) -> Output | None:
+    """The place on this machine that an exporter writes to, None for those that stay away."""
+    output = planned.output
+    if not output.dest or (planned.exporter and planned.exporter.type in ("image", "moby")):
+        return None
+    if output.type == "local":
+        return FolderOutput(output.dest, delete=output.attrs.get("mode") == "delete")
+    return StreamOutput(sys.stdout.buffer) if output.dest == "-" else FileOutput(output.dest)
+
+
+def _folders(job: Job) -> dict[str, LocalFolder]:
+    return {
+        use.name: LocalFolder(
+            path=use.path, include=use.include, exclude=use.exclude, follow=use.follow
+        )
+        for part in job.parts
+        for use in part.locals
+    }
+
+
+def _stores(job: Job) -> dict[str, Path]:
+    return {f"oci:{id_}": Path(path) for part in job.parts for id_, path in part.stores.items()}
+
+
+def _shared_key(folder: str) -> str:
+    """Tells a daemon which earlier transfers of the same folder it may build upon."""
+    return hashlib.sha256(f"{uuid.getnode()}:{folder}".encode()).hexdigest()
+
+
+def _cause(
+    error: DaemonError, sources: FileSync, outputs: list[Output | None], session: SessionHost
+) -> Exception:
+    """The reason on this side, where there is one: the daemon's own words tell less."""
+    if sources.errors:
+        return SourceFaultError(sources.errors[0])
+    for output in outputs:
+        if output and output.error:
+            return output.error
+    if isinstance(error, CancelledError) and session.error:
+        return session.error
+    return error
+
+
+def _login(name: str, supplies: Supplies) -> RegistryLogin:
+    from daemon_shim.registry.config import registry_host
+
+    host = registry_host(name)
+    login = supplies.logins.login(host)
+    return RegistryLogin(
+        username=login.username,
+        password=login.secret,
+        identity_token=login.identity_token,
+        server=host,
+    )
