@@ -1,4 +1,4 @@
-"""YAML text to nodes with spans. The one module that touches the YAML library.
+"""YAML text to nodes with spans.
 
 The nodes are built from the parser's events: no resolver decides what a value is (so ``no`` stays
 ``no``), no constructor makes objects, and duplicate keys are seen. All faults of a file are found
@@ -12,14 +12,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 from translator import faults
-from translator.diagnostic import Diagnostic, InvalidFileError, Related
+from translator.diagnostic import Diagnostic, InvalidFileError
 from translator.span import Position, SourceFile, Span
 from translator.suggest import suggest
-from translator.yamlfault import explain
+from translator.yamlevents import BrokenError, events, point
 
 MAX_DEPTH = 100
 # What aliases may multiply a file to: ten times its own size, and small files somewhat more.
@@ -32,7 +31,6 @@ _TRUTH = {
 }
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-_DISALLOWED = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _CORE = "tag:yaml.org,2002:"
 _TEXT_TAGS = frozenset((_CORE + "str", "!"))
 _VALUE_TAGS = frozenset(_CORE + name for name in ("null", "bool", "int", "float"))
@@ -172,7 +170,7 @@ def parse(file: SourceFile) -> Table:
     try:
         with _no_collection():
             builder.build()
-    except _BrokenError as broken:
+    except BrokenError as broken:
         builder.faults.append(broken.fault)
     top = builder.top
     if builder.faults or not isinstance(top, Table):
@@ -203,14 +201,6 @@ def _no_collection() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
-
-class _BrokenError(Exception):
-    """The text cannot be read any further."""
-
-    def __init__(self, fault: Diagnostic) -> None:
-        super().__init__(fault.message)
-        self.fault = fault
 
 
 class _Open:
@@ -260,12 +250,12 @@ class _Builder:
             "AliasEvent": self._alias,
             "DocumentStartEvent": self._document,
         }
-        for event in _events(self):
+        for event in events(self.file):
             handler = handlers.get(type(event).__name__)
             if handler is not None:
                 handler(event)
         if self._first_document is None:
-            raise _BrokenError(faults.empty_file(_point(self.file, 0, 0)))
+            raise BrokenError(faults.empty_file(point(self.file, 0, 0)))
         self.top = self._children[0]
 
     # -- one handler per event --
@@ -273,7 +263,7 @@ class _Builder:
     def _document(self, event: Any) -> None:
         span = self._span(event)
         if self._first_document is not None:
-            raise _BrokenError(faults.several_documents(span, self._first_document))
+            raise BrokenError(faults.several_documents(span, self._first_document))
         self._first_document = span
 
     def _scalar(self, event: Any) -> None:
@@ -289,7 +279,7 @@ class _Builder:
 
     def _open(self, event: Any) -> None:
         if len(self._stack) >= MAX_DEPTH:
-            raise _BrokenError(faults.too_deep(self._span(event), MAX_DEPTH))
+            raise BrokenError(faults.too_deep(self._span(event), MAX_DEPTH))
         if event.tag is not None:
             self._collection_tag(event)
         mark = event.start_mark
@@ -344,7 +334,7 @@ class _Builder:
         self._size += size
         limit = max(ALIAS_FLOOR, ALIAS_FACTOR * self._own)
         if self._size - self._own > limit:
-            raise _BrokenError(faults.alias_expansion(self._span(event), limit))
+            raise BrokenError(faults.alias_expansion(self._span(event), limit))
 
     def _entries(self, children: list[Node]) -> dict[str, Entry]:
         entries: dict[str, Entry] = {}
@@ -413,71 +403,3 @@ def _head(span: Span) -> Span:
     if span.end.line == span.start.line:
         return span
     return Span(span.file, span.start, Position(span.start.line, span.start.column + 1))
-
-
-# --- the YAML library ---------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=1)
-def _parser() -> Callable[[str], Any]:
-    import yaml
-
-    try:
-        from yaml._yaml import CParser
-    except ImportError:
-        return yaml.BaseLoader
-    return CParser
-
-
-def _events(builder: _Builder) -> Iterator[Any]:
-    """The parser's events; its errors become a _BrokenError."""
-    file = builder.file
-    try:
-        next_event = _parser()(file.text).get_event
-        while (event := next_event()) is not None:
-            yield event
-    except UnicodeEncodeError as error:
-        raise _BrokenError(_character_fault(file, error.start)) from None
-    except Exception as error:
-        import yaml
-
-        if not isinstance(error, yaml.YAMLError):
-            raise
-        raise _BrokenError(_syntax_fault(file, error)) from None
-
-
-def _syntax_fault(file: SourceFile, error: Any) -> Diagnostic:
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        bad = _DISALLOWED.search(file.text)
-        return _character_fault(file, bad.start() if bad else 0)
-    before = error.context_mark
-    said = explain(
-        error.problem,
-        error.context or "",
-        _rest(file, mark.line, mark.column),
-        _rest(file, mark.line, 0),
-    )
-    context = None
-    if before is not None and said.begins and (before.line, before.column) != (mark.line, 0):
-        context = Related(message=said.begins, span=_point(file, before.line, before.column))
-    if context is not None and said.at_begin:
-        return faults.invalid_yaml(context.span, said.message, said.hint, None)
-    return faults.invalid_yaml(
-        _point(file, mark.line, mark.column), said.message, said.hint, context
-    )
-
-
-def _character_fault(file: SourceFile, index: int) -> Diagnostic:
-    before = file.text[:index]
-    line, column = before.count("\n"), index - before.rfind("\n") - 1
-    character = file.text[index] if index < len(file.text) else "\0"
-    return faults.bad_character(_point(file, line, column), character)
-
-
-def _rest(file: SourceFile, line: int, column: int) -> str:
-    return file.lines[line][column:] if line < len(file.lines) else ""
-
-
-def _point(file: SourceFile, line: int, column: int) -> Span:
-    return Span(file, Position(line + 1, column + 1), Position(line + 1, column + 2))
