@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from translator.diagnostic import Diagnostic, InvalidFileError
-from translator.document import Node, Scalar
+from translator.document import Node
 from translator.span import Position, Span
-
-
-class Broken(Scalar):
-    """A value whose fault is reported already: readers pass it over in silence."""
-
-    __slots__ = ()
+from translator.value import Broken
 
 
 class Collector:

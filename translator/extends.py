@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from translator import value_faults as faults
 from translator.circles import after_uses
-from translator.collector import Broken, Collector
+from translator.collector import Collector
 from translator.document import Items, Node, Scalar, Table, as_bool
 from translator.interpolate import expand
 from translator.merge import TARGET, merge
@@ -18,6 +18,7 @@ from translator.overrides import Overrides, apply
 from translator.scope import Scope
 from translator.span import Span
 from translator.suggest import suggest
+from translator.value import Broken
 
 _OWN = ("abstract", "extends")
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from translator import value_faults as faults
-from translator.collector import Broken, Collector
+from translator.collector import Collector
 from translator.diagnostic import Diagnostic, InvalidFileError
 from translator.document import Items, Node, Scalar, Table, parse
 from translator.interpolate import expand
 from translator.scope import Missing, Scope
 from translator.span import SourceFile, Span
+from translator.value import Broken
 
 MOST_NESTED = 50
 

@@ -23,6 +23,7 @@ from translator.span import Span
 from translator.stage import Instance, Origin, Source, Stage, StageRef
 from translator.suggest import suggest
 from translator.template import escape
+from translator.value import Standing
 
 _OFFERS = ("target", "platform", "matrix")
 
@@ -214,7 +215,7 @@ def _shielded(step: Node) -> Node:
     run = step.entries.get("run") if isinstance(step, Table) else None
     if run is None or not isinstance(run.value, Scalar) or "$" not in run.value.text:
         return step
-    script = Scalar(escape(run.value.text), False, run.value.span)
+    script = Standing(escape(run.value.text), False, run.value)
     assert isinstance(step, Table)  # noqa: S101 - only a table has a run
     return Table({**step.entries, "run": Entry(run.key, script)}, step.span)
 

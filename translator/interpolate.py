@@ -7,13 +7,13 @@ from types import MappingProxyType
 
 from translator import template
 from translator import value_faults as faults
-from translator.collector import Broken, Collector
+from translator.collector import Collector
 from translator.diagnostic import Diagnostic
 from translator.document import Entry, Items, Node, Scalar, Table
 from translator.scope import Missing, Scope
 from translator.span import Position, Span
 from translator.template import Reference, Template, TemplateError
-from translator.value import Value, as_node, as_text, is_empty, kind_of
+from translator.value import Broken, Standing, Value, as_node, as_text, is_empty, kind_of
 
 
 def expand(node: Node, scope: Scope, found: Collector) -> Node:
@@ -90,8 +90,8 @@ class _Expansion:
         if value is None:
             return _broken(scalar)
         if len(parts) == 1 and isinstance(parts[0], Reference):
-            return as_node(value, scalar.span)
-        return Scalar(as_text(value) or "", False, scalar.span)
+            return as_node(value, scalar)
+        return Standing(as_text(value) or "", False, scalar)
 
     def _value(self, parts: Template) -> Value | None:
         if len(parts) == 1 and isinstance(parts[0], Reference):
@@ -167,7 +167,7 @@ def _names(text: str) -> frozenset[str]:
 
 
 def _broken(scalar: Scalar) -> Broken:
-    return Broken(scalar.text, scalar.plain, scalar.span)
+    return Broken(scalar.text, scalar.plain, scalar)
 
 
 def _is(a: Node, b: Node) -> bool:

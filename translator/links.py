@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from translator.circles import after_uses
-from translator.collector import Broken, Collector
+from translator.collector import Collector
 from translator.document import Items, Node, Scalar, Table
 from translator.interpolate import expand, references
 from translator.scope import Scope
 from translator.span import Span
+from translator.value import Broken
 
 _SCOPED = ("target", "platform", "matrix")
 BUILD = "build"

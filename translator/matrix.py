@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from translator import value_faults as faults
-from translator.collector import Broken, Collector
+from translator.collector import Collector
 from translator.document import Items, Node, Scalar, Table, kind
 from translator.platform import Platform
 from translator.reader import spliced
 from translator.suggest import suggest
+from translator.value import Broken
 
 _SPECIAL = ("exclude", "include")
 _SLUG = re.compile(r"[^a-zA-Z0-9_-]")

@@ -25,6 +25,7 @@ from translator.instances import Setting, Stages
 from translator.interpolate import expand
 from translator.merge import merge
 from translator.overrides import Overrides, check_names, parse
+from translator.pause import no_collection
 from translator.permission import Permission
 from translator.platform import Platform
 from translator.read_secret import secret, ssh_agent
@@ -97,7 +98,8 @@ def load(inputs: Inputs) -> Project:
     it is an InvalidCommandError when only the options are at fault.
     """
     found = Collector()
-    project = _Loader(inputs, found).run()
+    with no_collection():
+        project = _Loader(inputs, found).run()
     errors = [fault for fault in found.faults if fault.severity == "error"]
     if errors and all(fault.span and fault.span.file.name.startswith("--") for fault in errors):
         raise InvalidCommandError(found.faults)

@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any
 
 from translator import value_faults as faults
-from translator.collector import Broken
 from translator.document import Node, Scalar, Table
 from translator.interpolate import expand
 from translator.matrix import Combination, combine, keys
@@ -31,6 +30,7 @@ from translator.reader import (
 from translator.scope import Scope, matrix_names
 from translator.suggest import suggest
 from translator.target import CacheEntry, Target
+from translator.value import Broken
 
 _CACHE = fields(
     import_=Field(several(cache_import), to="cache_imports"),

@@ -13,13 +13,13 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from translator import value_faults as faults
-from translator.collector import Broken, Collector
+from translator.collector import Collector
 from translator.document import Entry, Items, Node, Scalar, Table, as_int, is_null, kind
 from translator.files import absolute
 from translator.platform import Platform
 from translator.stage import Origin
 from translator.suggest import suggest
-from translator.value import BOOLEANS
+from translator.value import BOOLEANS, Broken
 
 T = TypeVar("T")
 

@@ -10,13 +10,14 @@ from functools import cached_property
 
 from translator import value_faults as faults
 from translator.circles import after_uses
-from translator.collector import Broken, Collector
+from translator.collector import Collector
 from translator.diagnostic import InvalidCommandError
 from translator.document import Items, Node, Scalar
 from translator.interpolate import expand
 from translator.scope import Scope
 from translator.suggest import suggest
 from translator.target import Target
+from translator.value import Broken
 
 DEFAULT = "default"
 _GLOB = re.compile(r"[*?\[]")

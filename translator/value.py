@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
-from translator.document import Entry, Items, Node, Scalar, Table, is_null
+from translator.document import Entry, Items, Node, Scalar, Table
 from translator.span import Span
 
 Value: TypeAlias = "str | int | bool | tuple[Value, ...] | Mapping[str, Value]"
@@ -18,6 +18,8 @@ BOOLEANS: Mapping[str, bool] = MappingProxyType(
         **dict.fromkeys(("0", "f", "false", "no", "n", "off"), False),
     }
 )
+
+_NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 
 
 def is_empty(value: Value) -> bool:
@@ -32,16 +34,38 @@ def as_text(value: Value) -> str | None:
     return str(value) if isinstance(value, str | int) else None
 
 
-def as_node(value: Value, span: Span) -> Node:
-    """The value as a node at ``span``. A text that reads as a number or a bool may be one."""
+class Standing(Scalar):
+    """A text in the place of another scalar. Its span is the other's, made when asked for."""
+
+    __slots__ = ("_of",)
+    __setattr__ = object.__setattr__
+
+    def __init__(self, text: str, plain: bool, of: Scalar) -> None:
+        self.text = text  # type: ignore[misc]  # frozen from here on
+        self.plain = plain  # type: ignore[misc]
+        self._of = of
+
+    @property
+    def span(self) -> Span:
+        """Where the other stands."""
+        return self._of.span
+
+
+class Broken(Standing):
+    """A value whose fault is reported already: readers pass it over in silence."""
+
+    __slots__ = ()
+
+
+def as_node(value: Value, of: Scalar) -> Node:
+    """The value as a node in the place of ``of``. A text that reads as a number or bool is one."""
     if isinstance(value, tuple):
-        return Items(tuple(as_node(item, span) for item in value), span)
+        return Items(tuple(as_node(item, of) for item in value), of.span)
     if isinstance(value, Mapping):
-        entries = {key: _entry(key, item, span) for key, item in value.items()}
-        return Table(entries, span)
+        entries = {key: _entry(key, item, of) for key, item in value.items()}
+        return Table(entries, of.span)
     text = as_text(value) or ""
-    scalar = Scalar(text, True, span)
-    return Scalar(text, False, span) if is_null(scalar) else scalar
+    return Standing(text, text not in _NULLS, of)
 
 
 def kind_of(value: Value) -> str:
@@ -55,5 +79,5 @@ def kind_of(value: Value) -> str:
     return "a map" if isinstance(value, Mapping) else "a list"
 
 
-def _entry(key: str, value: Value, span: Span) -> Entry:
-    return Entry(Scalar(key, False, span), as_node(value, span))
+def _entry(key: str, value: Value, of: Scalar) -> Entry:
+    return Entry(Standing(key, False, of), as_node(value, of))

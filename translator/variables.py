@@ -13,13 +13,13 @@ from typing import Any, Literal
 from translator import csvspec
 from translator import value_faults as faults
 from translator.circles import after_uses
-from translator.collector import Broken, Collector
+from translator.collector import Collector
 from translator.document import Entry, Items, Node, Scalar, Table, as_bool, as_int, is_null, kind
 from translator.interpolate import expand, references
 from translator.scope import BUILT_IN, Found, Missing, Scope
 from translator.span import Span
 from translator.suggest import suggest
-from translator.value import BOOLEANS, Value
+from translator.value import BOOLEANS, Broken, Value
 
 VariableType = Literal["string", "int", "bool", "list", "map"]
 Origin = Literal["command line", "environment", "default", "unset"]
