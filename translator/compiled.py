@@ -2,15 +2,15 @@
 
 ``translator.compile`` has the functions:
 
-- ``images_needed(instances) -> tuple[ImageNeed, ...]``: whose configuration decides the result;
-- ``compile_instances(instances, *, images, no_cache=False) -> tuple[Compiled, ...]``: several
-  instances at once, so that they share vertices and each local source is sent once for all.
+- ``images_needed``: the images whose configuration decides the result;
+- ``compile_instances``: several instances at once, so that they share vertices and each local
+  source is sent once for all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from translator.platform import Platform
 from translator.span import Span
@@ -21,8 +21,9 @@ from translator.stage import ResolveMode
 class ImageNeed:
     """An image whose digest and configuration must be known before compiling.
 
-    ``store`` is empty for a registry's image, else the id of the OCI layout (in
-    ``Compiled.stores``) that holds it, with ``ref`` as ``store@sha256:...``.
+    ``store`` is empty for a registry's image, with ``ref`` in its full form. Else it is the id of
+    the OCI layout (in ``Compiled.stores``) in the folder ``path``, with ``ref`` as the tag or the
+    digest there. Equal but for ``span`` means the same image.
     """
 
     ref: str
@@ -30,12 +31,15 @@ class ImageNeed:
     resolve: ResolveMode = "default"
     store: str = ""
     path: str = ""
-    span: Span
+    span: Span = field(compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedImage:
-    """The answer to an ``ImageNeed``: the manifest's digest and the config's JSON bytes."""
+    """The answer to an ``ImageNeed``: the digest that pins it, and the config's JSON bytes.
+
+    ``digest`` is of the manifest or the index, and empty where the daemon knows none.
+    """
 
     digest: str
     config: bytes

@@ -1,0 +1,183 @@
+"""Typed stages to LLB: the back half of the translation in two functions.
+
+``images_needed`` says what must be asked of a daemon or a registry, ``compile_instances`` does
+the rest without asking anybody. The way: stages -> graph (``translator.assemble``) -> graph for
+this daemon (``translator.lower``) -> bytes (``translator.marshal``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+from translator.assemble import Assembly, Options, assemble
+from translator.capabilities import FEATURES
+from translator.compiled import Compiled, ImageNeed, Need, ResolvedImage
+from translator.diagnostic import Diagnostic, InvalidFileError
+from translator.graph import ExecOp, Payload, SessionFile, SourceOp, Use
+from translator.imageconfig import ImageConfig
+from translator.lower import lower
+from translator.marshal import Definition, marshal
+from translator.sources import image_need
+from translator.stage import (
+    BindMount,
+    CacheMount,
+    Copy,
+    ImageSource,
+    Instance,
+    OciLayoutSource,
+    Origin,
+    Run,
+    Stage,
+)
+
+_NOTHING: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+_NO_IMAGES: Mapping[ImageNeed, ResolvedImage] = MappingProxyType({})
+
+
+def images_needed(instances: Iterable[Instance]) -> tuple[ImageNeed, ...]:
+    """What must be resolved first: the images that stages begin with, and OCI layouts by tag.
+
+    Raises InvalidFileError with every text that names no image.
+    """
+    needs: dict[ImageNeed, None] = {}
+    faults: list[Diagnostic] = []
+    for stage in _stages(instances):
+        for source in _images(stage):
+            try:
+                needs.setdefault(image_need(source, stage.platform))
+            except InvalidFileError as error:
+                faults += error.diagnostics
+    if faults:
+        raise InvalidFileError(dict.fromkeys(faults))
+    return tuple(needs)
+
+
+def compile_instances(  # noqa: PLR0913 -- each is a setting of its own, by name
+    instances: Sequence[Instance],
+    *,
+    images: Mapping[ImageNeed, ResolvedImage] = _NO_IMAGES,
+    ignores: Mapping[str, tuple[str, ...]] = _NOTHING,
+    no_cache: bool | Collection[str] = False,
+    caps: Container[str] | None = None,
+    unique: str = "",
+) -> tuple[Compiled, ...]:
+    """Compile instances together, so that they share what is equal. One result for each.
+
+    ``images`` answers ``images_needed``; an image of a registry without an answer stays unpinned,
+    with an empty config. ``ignores`` has the patterns of ignore files by the folder of the local
+    source. ``no_cache`` is for all, or for the steps of the stages it names. ``caps`` are the LLB
+    capabilities that the daemon lists (None: all), for other ways where some are missing.
+    ``unique`` sets local folders of this run apart from those of runs at the same time on the
+    same daemon, which would otherwise be taken for the same: pass a new one for every build.
+
+    Raises InvalidFileError with every fault, KeyError for an OCI layout whose digest is unknown.
+    """
+    options = Options(images=images, ignores=ignores, no_cache=no_cache, unique=unique)
+    assembly = assemble(instances, options)
+    graph = lower(assembly.graph, caps)
+    return tuple(
+        _compiled(instance, definition, config, assembly)
+        for instance, definition, config in zip(
+            instances, marshal(graph), assembly.configs, strict=True
+        )
+    )
+
+
+# --- what images are there -------------------------------------------------------------------
+
+
+def _stages(instances: Iterable[Instance]) -> Iterator[Stage]:
+    stages = {id(stage): stage for each in instances for stage in each.stages.values()}
+    yield from stages.values()
+
+
+def _images(stage: Stage) -> Iterator[ImageSource | OciLayoutSource]:
+    if isinstance(stage.origin, ImageSource | OciLayoutSource):
+        yield stage.origin
+    for origin in _copied(stage):
+        # Of a layout that is copied from, only the digest is wanted.
+        if isinstance(origin, OciLayoutSource) and not origin.digest:
+            yield origin
+
+
+def _copied(stage: Stage) -> Iterator[Origin]:
+    for step in stage.steps:
+        if isinstance(step, Copy):
+            yield step.origin
+        elif isinstance(step, Run):
+            for mount in step.mounts:
+                if isinstance(mount, BindMount | CacheMount) and mount.origin is not None:
+                    yield mount.origin
+
+
+# --- what goes with a definition -------------------------------------------------------------
+
+
+def _compiled(
+    instance: Instance, definition: Definition, config: ImageConfig, assembly: Assembly
+) -> Compiled:
+    session = _Session(definition.payloads)
+    return Compiled(
+        platform=instance.platform,
+        definition=definition.data,
+        image_config=config.encode(instance.platform),
+        vertices=len(definition.payloads),
+        spans=definition.spans,
+        names=definition.names,
+        locals=tuple(assembly.locals[name] for name in sorted(session.locals)),
+        stores={store: assembly.stores[store] for store in sorted(session.stores)},
+        secrets=tuple(sorted(session.secrets)),
+        ssh=tuple(sorted(session.ssh)),
+        entitlements=tuple(sorted(session.entitlements)),
+        needs=_needs(definition.uses),
+    )
+
+
+def _needs(uses: Iterable[Use]) -> tuple[Need, ...]:
+    first: dict[str, Use] = {}
+    for use in uses:
+        first.setdefault(use.feature, use)
+    features = ((FEATURES[use.feature], use.span) for use in first.values())
+    return tuple(
+        Need(capability=feature.proof, what=feature.what, span=span) for feature, span in features
+    )
+
+
+class _Session:
+    """What the payloads of a definition will ask the client for."""
+
+    def __init__(self, payloads: Iterable[Payload]) -> None:
+        self.locals: set[str] = set()
+        self.stores: set[str] = set()
+        self.secrets: set[str] = set()
+        self.ssh: set[str] = set()
+        self.entitlements: set[str] = set()
+        for payload in payloads:
+            if isinstance(payload, SourceOp):
+                self._source(payload)
+            elif isinstance(payload, ExecOp):
+                self._exec(payload)
+
+    def _source(self, source: SourceOp) -> None:
+        scheme, _, name = source.identifier.partition("://")
+        if scheme == "local":
+            self.locals.add(name)
+        attributes = {
+            "oci.store": self.stores,
+            "git.authtokensecret": self.secrets,
+            "git.authheadersecret": self.secrets,
+            "git.mountsshsock": self.ssh,
+        }
+        for key, value in source.attrs:
+            attributes.get(key, set()).add(value)
+
+    def _exec(self, op: ExecOp) -> None:
+        self.secrets.update(secret.id for secret in op.secret_env)
+        for mount in op.mounts:
+            if isinstance(mount, SessionFile):
+                (self.ssh if mount.kind == "ssh" else self.secrets).add(mount.id)
+        if op.network == "host":
+            self.entitlements.add("network.host")
+        if op.security == "insecure":
+            self.entitlements.add("security.insecure")

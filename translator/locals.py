@@ -1,0 +1,158 @@
+"""What each local source must send: no more than the steps of all instances of a run use.
+
+Patterns are those of BuildKit's file sync. ``include`` and ``follow`` both select, ``follow``
+with what symbolic links lead to; with neither, everything is sent. ``exclude`` wins over both.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from translator.compiled import LocalUse
+from translator.stage import BindMount, CacheMount, Copy, Instance, LocalSource, Origin, Run, Step
+
+Identity: TypeAlias = tuple[str, str, tuple[str, ...], tuple[str, ...], tuple[str, ...], bool]
+_WILDCARD = re.compile(r"[*?\[\\]")
+
+
+def identity(source: LocalSource) -> Identity:
+    """What makes two local sources the same: all but the place in the build file."""
+    ignore_file = source.ignore_file
+    return source.name, source.path, source.include, source.exclude, source.follow, ignore_file
+
+
+@dataclass
+class _Usage:
+    """The parts of one source that steps use. Empty patterns and not ``all``: nothing yet."""
+
+    source: LocalSource
+    all: bool = False
+    paths: set[str] = field(default_factory=set)
+    patterns: set[str] = field(default_factory=set)
+
+
+def local_uses(
+    instances: Iterable[Instance], ignores: Mapping[str, tuple[str, ...]]
+) -> dict[Identity, LocalUse]:
+    """What to send of each local source.
+
+    ``ignores`` has the patterns of ignore files by the folder that they lie in.
+    """
+    usages: dict[Identity, _Usage] = {}
+    for origin, paths, patterns in _origins(instances):
+        if isinstance(origin, LocalSource):
+            usage = usages.setdefault(identity(origin), _Usage(source=origin))
+            _note(usage, paths, patterns)
+    names = _Names()
+    return {key: _use(usage, names, ignores) for key, usage in usages.items()}
+
+
+class _Names:
+    """Gives each source a name of its own; sources of different files may share theirs."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, int] = {}
+
+    def take(self, name: str) -> str:
+        count = self._taken[name] = self._taken.get(name, 0) + 1
+        return name if count == 1 else self.take(f"{name}-{count}")
+
+
+# --- who uses what ---------------------------------------------------------------------------
+
+_Part: TypeAlias = tuple[Origin, tuple[str, ...], tuple[str, ...]]
+
+
+def _origins(instances: Iterable[Instance]) -> Iterator[_Part]:
+    seen: set[int] = set()
+    for instance in instances:
+        for stage in instance.stages.values():
+            if id(stage) in seen:
+                continue
+            seen.add(id(stage))
+            yield stage.origin, ("/",), ()
+            for step in stage.steps:
+                yield from _step_origins(step)
+
+
+def _step_origins(step: Step) -> Iterator[_Part]:
+    if isinstance(step, Copy):
+        yield step.origin, step.paths, step.include
+    elif isinstance(step, Run):
+        for mount in step.mounts:
+            if isinstance(mount, BindMount | CacheMount) and mount.origin is not None:
+                yield mount.origin, (_literal(mount.source),), ()
+
+
+def _literal(path: str) -> str:
+    return _WILDCARD.sub(lambda found: "\\" + found[0], path)
+
+
+def _note(usage: _Usage, paths: tuple[str, ...], patterns: tuple[str, ...]) -> None:
+    for path in map(_relative, paths):
+        if patterns and _narrows(path, patterns):
+            usage.patterns.update(_relative(posixpath.join(path, p.lstrip("/"))) for p in patterns)
+        elif path:
+            usage.paths.add(path)
+        else:
+            usage.all = True
+
+
+def _narrows(path: str, patterns: tuple[str, ...]) -> bool:
+    # Include patterns count from the folder that is copied; behind wildcards that is not known.
+    return not _WILDCARD.search(path) and not any(p.startswith("!") for p in patterns)
+
+
+def _relative(path: str) -> str:
+    return posixpath.normpath("/" + path).lstrip("/")
+
+
+# --- what that is as patterns ----------------------------------------------------------------
+
+
+def _use(usage: _Usage, names: _Names, ignores: Mapping[str, tuple[str, ...]]) -> LocalUse:
+    source = usage.source
+    ignored = ignores.get(source.path, ()) if source.ignore_file else ()
+    include, follow = _selection(usage)
+    return LocalUse(
+        name=names.take(source.name),
+        path=source.path,
+        include=include,
+        exclude=ignored + source.exclude,
+        follow=follow,
+    )
+
+
+def _selection(usage: _Usage) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    source = usage.source
+    if source.include or source.follow:
+        # The source's own patterns are a bound that no symbolic link may lead out of.
+        return _within(usage, source.include), source.follow
+    if usage.all:
+        return (), ()
+    return tuple(sorted(usage.patterns)), tuple(sorted(usage.paths))
+
+
+def _within(usage: _Usage, bound: tuple[str, ...]) -> tuple[str, ...]:
+    if usage.all or any(pattern.startswith("!") for pattern in bound):
+        return bound
+    used = sorted(usage.paths | usage.patterns)
+    common = {part for pattern in bound for path in used for part in _common(pattern, path)}
+    return tuple(sorted(common)) or bound
+
+
+def _common(bound: str, used: str) -> tuple[str, ...]:
+    if _WILDCARD.search(bound) or _WILDCARD.search(used):
+        return (bound,)
+    bound = _relative(bound)
+    if _beneath(used, bound):
+        return (used,)
+    return (bound,) if _beneath(bound, used) else ()
+
+
+def _beneath(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder + "/")
