@@ -73,8 +73,8 @@ def build(
     what is wrong on this side, RefusedError for what the daemon cannot do, UnreachableError or
     TlsError where it cannot be reached, BuildFailedError when a step fails.
     """
-    from buildfile.runner import Runner
     from buildfile.display import choose
+    from buildfile.runner import Runner
 
     options = options or BuildOptions()
     choice = daemon if isinstance(daemon, DaemonChoice) else options.daemon
@@ -107,15 +107,14 @@ def prepare(
     """
     from buildfile.images import resolve_images
     from buildfile.plan import draft, needed_images, plan
-    from buildfile.supplies import gather
+    from buildfile.supplies import gather, login_service
 
     environment = os.environ if options.environment is None else options.environment
     epoch = environment.get("SOURCE_DATE_EPOCH", "")
     secrets = {**project.secrets, **{each.id: each for each in options.secrets}}
     agents = {**project.ssh, **{each.id: each for each in options.agents}}
     drafts = draft(project, project.select(targets), daemon.info(), epoch)
-    logins = gather(secrets, agents, used_secrets=(), used_agents=(), environment=environment)
-    images = resolve_images(needed_images(drafts), daemon, services=logins.services())
+    images = resolve_images(needed_images(drafts), daemon, services=[login_service()])
     made = plan(drafts, daemon.info(), images, no_cache=options.no_cache, epoch=epoch)
     parts = [part for job in made.jobs for part in job.parts]
     supplies = gather(

@@ -33,11 +33,18 @@ class Supplies:
 
     def services(self) -> list[Service]:
         """The session services that serve them."""
-        from daemon_shim.session.auth import Auth
         from daemon_shim.session.secrets import Secrets
         from daemon_shim.session.ssh import Ssh
 
-        return [Secrets(self.secrets), Ssh(self.agents), Auth(self.logins)]
+        return [Secrets(self.secrets), Ssh(self.agents), login_service(self.logins)]
+
+
+def login_service(logins: DockerConfig | None = None) -> Service:
+    """The service for a session that only looks images up; ``logins`` None: the user's own."""
+    from daemon_shim.registry.config import DockerConfig
+    from daemon_shim.session.auth import Auth
+
+    return Auth(logins or DockerConfig.load())
 
 
 def gather(

@@ -1,0 +1,46 @@
+"""``buildfile plan``: what a build would do on a daemon, without building."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from buildfile.commands.options import (
+    DAEMON_KEYS,
+    daemon_choice,
+    daemon_options,
+    file_options,
+    load_options,
+    targets_argument,
+)
+from buildfile.exits import Exit
+
+
+@click.command()
+@targets_argument
+@file_options
+@daemon_options
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text")
+def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **given: Any) -> int:
+    """Show, for each target, the daemon, the steps, the outputs, and what the daemon lacks.
+
+    Images are resolved, nothing is built. Exit code 4 when the daemon cannot do all of it.
+    """
+    from buildfile import api, planview
+    from buildfile.connect import connected
+    from buildfile.failure import print_diagnostics
+    from buildfile.files import load_project
+
+    shaping = load_options(given["variables"], given["overrides"], given["allow"])
+    project = load_project(files, shaping)
+    choice = daemon_choice(**{key: given[key] for key in DAEMON_KEYS})
+    with connected(choice, lambda text: click.echo(text, err=True)) as daemon:
+        made, _ = api.prepare(project, targets, daemon, api.BuildOptions())
+    if format_ == "json":
+        click.echo(json.dumps(planview.as_json(made), indent=2))
+    else:
+        click.echo(planview.as_text(made))
+        print_diagnostics((*made.refusals, *made.warnings))
+    return Exit.NO_DAEMON if made.refusals else Exit.DONE

@@ -1,0 +1,86 @@
+"""A plan in words, and as JSON for other programs (docs/reference/commands.md has its shape)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from buildfile.exports import Export
+from buildfile.plan import Job, Plan
+from buildfile.render import as_data
+from daemon_shim.request import CacheOption
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """The plan as plain data."""
+    return {
+        "daemon": {
+            "address": plan.info.address,
+            "version": plan.info.version,
+            "store": plan.info.store.value,
+        },
+        "jobs": [_job_data(job) for job in plan.jobs],
+        "refusals": [as_data(each) for each in plan.refusals],
+        "warnings": [as_data(each) for each in plan.warnings],
+    }
+
+
+def _job_data(job: Job) -> dict[str, Any]:
+    return {
+        "name": job.name,
+        "target": job.target.name,
+        "platforms": [
+            {"platform": str(part.platform), "steps": list(part.names.values())}
+            for part in job.parts
+        ],
+        "outputs": [_output_data(each) for each in job.exports],
+        "cache-imports": [_cache_text(each) for each in job.cache_imports],
+        "cache-exports": [_cache_text(each) for each in job.cache_exports],
+        "entitlements": list(job.entitlements),
+        "secrets": sorted({name for part in job.parts for name in part.secrets}),
+        "ssh": sorted({name for part in job.parts for name in part.ssh}),
+        "folders": sorted({use.path for part in job.parts for use in part.locals}),
+    }
+
+
+def _output_data(each: Export) -> dict[str, Any]:
+    return {
+        "type": each.output.type,
+        "dest": each.output.dest,
+        "paths": list(each.output.paths),
+        "exporter": each.exporter.type if each.exporter else None,
+        "attrs": dict(each.exporter.attrs) if each.exporter else {},
+        "note": each.note,
+        "refusal": each.refusal,
+    }
+
+
+def as_text(plan: Plan) -> str:
+    """The plan for people."""
+    return "\n".join(_lines(plan))
+
+
+def _lines(plan: Plan) -> Iterator[str]:
+    yield f"daemon {plan.info.address}: BuildKit {plan.info.version} ({plan.info.store.value})"
+    for job in plan.jobs:
+        yield ""
+        yield f"target {job.name}"
+        for part in job.parts:
+            yield f"  for {part.platform}"
+            yield from (f"    {name}" for name in part.names.values())
+        for each in job.exports:
+            yield f"  output  {_export_text(each)}"
+        yield from (f"  cache from  {_cache_text(each)}" for each in job.cache_imports)
+        yield from (f"  cache to    {_cache_text(each)}" for each in job.cache_exports)
+
+
+def _export_text(each: Export) -> str:
+    words = [each.output.type, each.output.attrs.get("name", "") or each.output.dest]
+    words += [f"(only {', '.join(each.output.paths)})"] if each.output.paths else []
+    words += [f"- {each.note}"] if each.note else []
+    words += [f"- refused: {each.refusal}"] if each.refusal else []
+    return " ".join(word for word in words if word)
+
+
+def _cache_text(cache: CacheOption) -> str:
+    return ",".join([f"type={cache.type}", *(f"{k}={v}" for k, v in sorted(cache.attrs.items()))])
