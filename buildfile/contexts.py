@@ -8,8 +8,8 @@ from pathlib import Path
 from buildfile import faults
 from daemon_shim.session.patterns import read_ignore
 from translator.diagnostic import Diagnostic, InvalidFileError
+from translator.locals import local_sources
 from translator.stage import Instance, LocalSource
-from translator.uses import sources
 
 IGNORE_FILE = ".dockerignore"
 
@@ -19,15 +19,10 @@ def ignore_patterns(instances: Iterable[Instance]) -> dict[str, tuple[str, ...]]
 
     Raises InvalidFileError for folders that are not there, or cannot be read.
     """
-    used = {
-        source.path: source
-        for instance in instances
-        for source in sources(instance)
-        if isinstance(source, LocalSource)
-    }
-    if found := list(_faults(used.values())):
+    used = local_sources(instances)
+    if found := list(_faults(used)):
         raise InvalidFileError(found)
-    return {path: _read(path) for path, source in used.items() if source.ignore_file}
+    return {source.path: _read(source) for source in used if source.ignore_file}
 
 
 def _faults(used: Iterable[LocalSource]) -> Iterator[Diagnostic]:
@@ -39,8 +34,11 @@ def _faults(used: Iterable[LocalSource]) -> Iterator[Diagnostic]:
             yield faults.not_a_folder(source)
 
 
-def _read(folder: str) -> tuple[str, ...]:
+def _read(source: LocalSource) -> tuple[str, ...]:
     try:
-        return read_ignore((Path(folder) / IGNORE_FILE).read_text(encoding="utf-8-sig"))
-    except (FileNotFoundError, NotADirectoryError):
+        return read_ignore((Path(source.path) / IGNORE_FILE).read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
         return ()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = f"{IGNORE_FILE}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}"
+        raise InvalidFileError([faults.unreadable_folder(source, reason)]) from error

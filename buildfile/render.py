@@ -203,10 +203,11 @@ def _escaped(character: str) -> str:
 
 def to_json(diagnostics: Iterable[Diagnostic]) -> str:
     """All diagnostics as one JSON object, in the shape that the module's docstring shows."""
-    return json.dumps({"diagnostics": [_fault(each) for each in diagnostics]}, indent=2)
+    return json.dumps({"diagnostics": [as_data(each) for each in diagnostics]}, indent=2)
 
 
-def _fault(diagnostic: Diagnostic) -> dict[str, Any]:
+def as_data(diagnostic: Diagnostic) -> dict[str, Any]:
+    """One diagnostic as plain data."""
     return {
         "code": diagnostic.code,
         "severity": diagnostic.severity,

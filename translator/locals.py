@@ -51,6 +51,12 @@ def local_uses(
     return {key: _use(usage, names, ignores) for key, usage in usages.items()}
 
 
+def local_sources(instances: Iterable[Instance]) -> tuple[LocalSource, ...]:
+    """The local sources that the steps use, each once, in order of first use."""
+    used = (origin for origin, _, _ in _origins(instances) if isinstance(origin, LocalSource))
+    return tuple({identity(source): source for source in used}.values())
+
+
 class _Names:
     """Gives each source a name of its own; sources of different files may share theirs."""
 
