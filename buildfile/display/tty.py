@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from rich.console import Console
 from rich.text import Text
 
 from buildfile import logtext
 from buildfile.display.frame import Painter, Step, View, room_for_finished
+from buildfile.display.ink import Ink
 from buildfile.display.palette import ASCII, UNICODE, palette
-from buildfile.display.screen import Row, Screen
+from buildfile.display.screen import Screen
 from buildfile.display.stream import Writer
 from buildfile.display.tally import Tally
 from buildfile.display.units import summary_line
@@ -46,7 +45,7 @@ class TtyDisplay:
         self._size = size
         self._painter = Painter(palette=colours, signs=UNICODE if out.unicode else ASCII)
         self._screen = Screen(out)
-        self._console = _console(environment)
+        self._ink = Ink(environment)
         self._log_lines, notes = _log_lines(environment)
         self._tally = Tally()
         self._running: dict[str, _Running] = {}
@@ -154,29 +153,8 @@ class TtyDisplay:
         )
 
     def _draw(self, frame: Sequence[Text], columns: int) -> None:
-        scrolled = self._rows(self.take_scrolled(columns))
-        self._screen.draw(scrolled, self._rows(frame), columns)
-
-    def _rows(self, lines: Sequence[Text]) -> list[Row]:
-        with self._console.capture() as captured:
-            for line in lines:
-                self._console.print(line, soft_wrap=True)
-        rendered = captured.get().split("\n")
-        return [
-            Row(text=text, cells=line.cell_len) for text, line in zip(rendered, lines, strict=False)
-        ]
-
-
-def _console(environment: Mapping[str, str]) -> Console:
-    """Where rich text becomes escape sequences; it never writes itself."""
-    return Console(
-        file=io.StringIO(),
-        force_terminal=True,
-        no_color=bool(environment.get("NO_COLOR")),
-        highlight=False,
-        legacy_windows=False,
-        _environ=dict(environment),
-    )
+        scrolled = self._ink.rows(self.take_scrolled(columns))
+        self._screen.draw(scrolled, self._ink.rows(frame), columns)
 
 
 def _log_lines(environment: Mapping[str, str]) -> tuple[int, tuple[str, ...]]:
