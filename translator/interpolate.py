@@ -15,6 +15,8 @@ from translator.span import Position, Span
 from translator.template import Reference, Template, TemplateError
 from translator.value import Broken, Standing, Value, as_node, as_text, is_empty, kind_of
 
+_NO_NAMES: frozenset[str] = frozenset()
+
 
 def expand(node: Node, scope: Scope, found: Collector) -> Node:
     """``node`` with every reference replaced; the very node where there is none.
@@ -25,15 +27,24 @@ def expand(node: Node, scope: Scope, found: Collector) -> Node:
     if isinstance(node, Scalar):
         return _Expansion(node, scope, found).node() if "$" in node.text else node
     if isinstance(node, Items):
-        items = tuple([expand(item, scope, found) for item in node.items])
-        same = all(map(_is, items, node.items))
-        return node if same else Items(items, node.span)
-    values = {key: expand(entry.value, scope, found) for key, entry in node.entries.items()}
-    changed = {
-        key: Entry(entry.key, values[key])
-        for key, entry in node.entries.items()
-        if values[key] is not entry.value
-    }
+        items = {
+            index: expand(item, scope, found)
+            for index, item in enumerate(node.items)
+            if not isinstance(item, Scalar) or "$" in item.text
+        }
+        if all(items[index] is node.items[index] for index in items):
+            return node
+        return Items(
+            tuple(items.get(index, item) for index, item in enumerate(node.items)), node.span
+        )
+    changed = {}
+    for key, entry in node.entries.items():
+        value = entry.value
+        if isinstance(value, Scalar) and "$" not in value.text:
+            continue
+        expanded = expand(value, scope, found)
+        if expanded is not value:
+            changed[key] = Entry(entry.key, expanded)
     return Table({**node.entries, **changed}, node.span) if changed else node
 
 
@@ -50,7 +61,7 @@ def references(node: Node) -> frozenset[str]:
             waiting += part.items
         else:
             waiting += [entry.value for entry in part.entries.values()]
-    return frozenset(found)
+    return frozenset(found) if found else _NO_NAMES
 
 
 def locate(scalar: Scalar, offset: int, end: int | None = None) -> Span:
@@ -168,7 +179,3 @@ def _names(text: str) -> frozenset[str]:
 
 def _broken(scalar: Scalar) -> Broken:
     return Broken(scalar.text, scalar.plain, scalar)
-
-
-def _is(a: Node, b: Node) -> bool:
-    return a is b
