@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
+from buildfile.registryhints import hint_for
 from daemon_shim.info import DaemonInfo
 from translator.capabilities import CAPABILITIES
-from translator.compiled import Need
+from translator.compiled import ImageNeed, Need
 from translator.diagnostic import Diagnostic, Related
 from translator.platform import Platform
 from translator.span import Span
 from translator.stage import LocalSource
+from translator.suggest import suggest
 from translator.target import Output, Secret, SshAgent, Target
+from translator.value_faults import did_you_mean, listed
+
+if TYPE_CHECKING:
+    from buildfile.ocilayout import (
+        BrokenLayoutError,
+        NoLayoutError,
+        UnknownImageError,
+        UnknownPlatformError,
+    )
 
 # --- what a daemon lacks (exit 4) --------------------------------------------------------------
 
@@ -162,4 +174,71 @@ def output_failed(target: str, reason: str) -> Diagnostic:
     """An output could not be written; what was there before is still there."""
     return Diagnostic(
         code="output-failed", message=f"the output of {target} could not be written: {reason}"
+    )
+
+
+# --- images (exit 1, and 3 for those on this machine) ------------------------------------------
+
+
+def image_unresolved(need: ImageNeed, words: str) -> Diagnostic:
+    """A daemon cannot get an image from its registry; ``words`` are the daemon's."""
+    host = need.ref.partition("/")[0]
+    return Diagnostic(
+        code="image-unresolved",
+        message=f"cannot resolve image {need.ref}: {_reason(words, need.ref)}",
+        span=need.span,
+        hint=hint_for(words, host=host, platform=str(need.platform)),
+    )
+
+
+def _reason(words: str, ref: str) -> str:
+    """The daemon's words in one line, without what they say of the image's name once more."""
+    line = " ".join(words.split())
+    return line.removeprefix(f"failed to resolve source metadata for {ref}: ").removeprefix(
+        f"{ref}: "
+    )
+
+
+def no_layout(error: NoLayoutError, span: Span) -> Diagnostic:
+    """The folder of an OCI layout is not there, or is none."""
+    return Diagnostic(
+        code="no-oci-layout",
+        message=f"{error.path} is not an OCI layout: {error.reason}",
+        span=span,
+        hint="skopeo copy docker://IMAGE oci:FOLDER:TAG writes one",
+    )
+
+
+def broken_layout(error: BrokenLayoutError, span: Span) -> Diagnostic:
+    """A file of an OCI layout is missing or damaged."""
+    return Diagnostic(
+        code="broken-oci-layout",
+        message=f"the OCI layout {error.path} is broken: {error.reason}",
+        span=span,
+        hint="make the layout anew",
+    )
+
+
+def no_such_layout_image(error: UnknownImageError, span: Span) -> Diagnostic:
+    """An OCI layout has no image of that tag or digest."""
+    tags = (
+        f"it has {listed(error.known)}" if error.known else "its images have no tags: name a digest"
+    )
+    near = did_you_mean(suggest(error.ref, error.known))
+    return Diagnostic(
+        code="unknown-oci-image",
+        message=f"the OCI layout {error.path} has no image {error.ref}",
+        span=span,
+        hint=f"{near} {tags}" if near else tags,
+    )
+
+
+def no_such_layout_platform(error: UnknownPlatformError, span: Span) -> Diagnostic:
+    """An image of an OCI layout is made for other platforms."""
+    known = listed(map(str, error.known)) or "no platform at all"
+    return Diagnostic(
+        code="oci-platform",
+        message=f"{error.ref} in the OCI layout {error.path} is not made for {error.platform}",
+        span=span,
+        hint=f"it is made for {known}",
     )

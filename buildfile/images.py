@@ -1,0 +1,131 @@
+"""The images that a build starts from: their digests and configs, asked for before compiling.
+
+A registry's image is resolved by the daemon, which is the one to pull it; an OCI layout is read
+from the disk.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from buildfile import faults
+from buildfile.failure import BuildFailedError
+from buildfile.ocilayout import (
+    BrokenLayoutError,
+    LayoutError,
+    NoLayoutError,
+    UnknownImageError,
+    UnknownPlatformError,
+    find_image,
+)
+from translator.compiled import ImageNeed, ResolvedImage
+from translator.diagnostic import Diagnostic, InvalidFileError
+from translator.span import Span
+
+if TYPE_CHECKING:
+    from daemon_shim.client import Daemon
+    from daemon_shim.gateway import GatewayBuild
+    from daemon_shim.session.service import Service
+
+_AT_ONCE = 8
+
+Answer: TypeAlias = ResolvedImage | Diagnostic
+Images: TypeAlias = Mapping[ImageNeed, ResolvedImage]
+
+_LAYOUT_FAULTS: dict[type[LayoutError], Callable[[Any, Span], Diagnostic]] = {
+    NoLayoutError: faults.no_layout,
+    BrokenLayoutError: faults.broken_layout,
+    UnknownImageError: faults.no_such_layout_image,
+    UnknownPlatformError: faults.no_such_layout_platform,
+}
+
+
+def resolve_images(
+    needs: Iterable[ImageNeed],
+    daemon: Daemon,
+    *,
+    services: Iterable[Service] = (),
+    known: Images | None = None,
+) -> Images:
+    """Resolve all ``needs``, those in registries side by side.
+
+    ``services`` are the session's, for logins to registries. What is in ``known`` is not asked
+    again. Raises BuildFailedError for all images that the daemon cannot get, with the faults of
+    layouts among them; InvalidFileError if there are only these; and DaemonError when the daemon
+    itself fails.
+    """
+    known = known or {}
+    wanted = dict.fromkeys(needs)
+    missing = [need for need in wanted if need not in known]
+    remote = [need for need in missing if not need.store]
+    told = _ask(remote, daemon, services) if remote else {}
+    answers = {need: told.get(need) or _in_layout(need) for need in missing}
+    failed = any(isinstance(answer, Diagnostic) for answer in told.values())
+    found = _checked(answers, BuildFailedError if failed else InvalidFileError)
+    return {need: found.get(need) or known[need] for need in wanted}
+
+
+def resolve_layouts(needs: Iterable[ImageNeed]) -> Images:
+    """Resolve those needs that are in OCI layouts, without a daemon.
+
+    Raises InvalidFileError for all that cannot be had.
+    """
+    return _checked({each: _in_layout(each) for each in needs if each.store}, InvalidFileError)
+
+
+def _checked(
+    answers: Mapping[ImageNeed, Answer], error: Callable[[Iterable[Diagnostic]], Exception]
+) -> dict[ImageNeed, ResolvedImage]:
+    failures = [each for each in answers.values() if isinstance(each, Diagnostic)]
+    if failures:
+        raise error(dict.fromkeys(failures))  # once for all platforms
+    return {need: each for need, each in answers.items() if isinstance(each, ResolvedImage)}
+
+
+def _in_layout(need: ImageNeed) -> Answer:
+    try:
+        image = find_image(need.path, need.ref, need.platform)
+    except LayoutError as error:
+        return _LAYOUT_FAULTS[type(error)](error, need.span)
+    return ResolvedImage(digest=image.digest, config=image.config)
+
+
+def _ask(
+    needs: list[ImageNeed], daemon: Daemon, services: Iterable[Service]
+) -> dict[ImageNeed, Answer]:
+    """One build on the daemon, which makes nothing, for all of them."""
+    from daemon_shim.gateway import SCRATCH, GatewayBuild
+    from daemon_shim.request import SolveRequest
+    from daemon_shim.session.host import SessionHost
+
+    # Left from right to left: the build's end is what lets waiting threads go, if interrupted.
+    with (
+        ThreadPoolExecutor(_AT_ONCE) as pool,
+        SessionHost(daemon.wire.transport, services, name="buildfile") as session,
+        GatewayBuild(
+            daemon, SolveRequest(ref=uuid.uuid4().hex, session=session.id, internal=True)
+        ) as build,
+    ):
+        answers = list(pool.map(partial(_resolve, build), needs))
+        build.return_result(SCRATCH)
+        build.job.result()
+    return dict(zip(needs, answers, strict=True))
+
+
+def _resolve(build: GatewayBuild, need: ImageNeed) -> Answer:
+    from daemon_shim.errors import SolveFailedError
+
+    try:
+        image = build.resolve_image_config(
+            need.ref,
+            platform=str(need.platform),
+            resolve_mode=need.resolve,
+            log_name=f"resolve {need.ref}",
+        )
+    except SolveFailedError as error:
+        return faults.image_unresolved(need, str(error))
+    return ResolvedImage(digest=image.digest, config=image.config)

@@ -1,0 +1,44 @@
+"""The blobs of an OCI layout folder: ``blobs/ALGORITHM/HEX``, and nothing else in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from daemon_shim.session.root import Root
+
+ALGORITHMS = {"sha256": 64, "sha384": 96, "sha512": 128}
+"""Those that daemons know (opencontainers/go-digest), with the number of their hex digits."""
+
+_HEX = re.compile("[0-9a-f]+")
+
+
+def blob_path(digest: str) -> str:
+    """The place of a blob in a layout; raises ValueError for what is no digest."""
+    algorithm, _, digits = digest.partition(":")
+    if len(digits) != ALGORITHMS.get(algorithm) or not _HEX.fullmatch(digits):
+        raise ValueError(f"{digest!r} is not a digest")
+    return f"blobs/{algorithm}/{digits}"
+
+
+def open_blob(layout: Path, digest: str) -> int:
+    """Return a new descriptor of a blob, which is a plain file.
+
+    A symlink is followed only to what is in the folder. Raises ValueError for what is no digest,
+    PermissionError where a symlink leads out, and any other OSError of opening.
+    """
+    folder = os.path.realpath(layout)
+    place = os.path.realpath(f"{folder}/{blob_path(digest)}")
+    if os.path.commonpath((folder, place)) != folder:
+        raise PermissionError(f"the symlink of blob {digest} leads out of the layout")
+    root = Root(folder)
+    try:
+        fd = root.open_file(*os.path.split(os.path.relpath(place, folder)))
+    finally:
+        root.close()
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise FileNotFoundError(f"blob {digest} is not a file")
+    return fd
