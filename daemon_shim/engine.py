@@ -93,7 +93,7 @@ class EngineClient:
         login: RegistryLogin | None = None,
         tell: Callable[[str], None] = lambda line: None,
     ) -> str:
-        """Push an image of the engine under its name; the manifest's digest.
+        """Push an image of the engine under its name; returns the manifest's digest.
 
         ``tell`` hears what the engine says meanwhile, one line at a time, without the bars.
         """
@@ -106,6 +106,8 @@ class EngineClient:
                 digest = _pushed_digest(message) or digest
                 if (status := message.get("status")) and not message.get("progressDetail"):
                     tell(f"{message['id']}: {status}" if message.get("id") else status)
+        if not digest:
+            raise self._lost()
         return digest
 
     def save_image(self, ref: str) -> Iterator[bytes]:
@@ -134,11 +136,7 @@ class EngineClient:
         try:
             return step()
         except (http.client.HTTPException, OSError) as error:
-            raise LostConnectionError(
-                f"lost the connection to {self._transport.address}",
-                address=self._transport.address,
-                hint="look at the engine's log",
-            ) from error
+            raise self._lost() from error
 
     def _messages(self, response: http.client.HTTPResponse) -> Iterator[Mapping[str, Any]]:
         """The messages of a stream; an error in it comes after a good status, so look at each."""
@@ -155,6 +153,13 @@ class EngineClient:
         except (ValueError, KeyError, TypeError):
             message = body.decode("utf-8", "replace").strip() or response.reason
         return self._failed(message, _CODES.get(response.status, "UNKNOWN"))
+
+    def _lost(self) -> LostConnectionError:
+        return LostConnectionError(
+            f"lost the connection to {self._transport.address}",
+            address=self._transport.address,
+            hint="look at the engine's log",
+        )
 
     def _failed(self, message: str, code: str) -> SolveFailedError:
         return SolveFailedError(message.strip(), code=code, address=self._transport.address)

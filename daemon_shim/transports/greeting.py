@@ -7,14 +7,16 @@ before a buildkitd wait for the proper preface, so that is tried when the first 
 
 from __future__ import annotations
 
+import contextlib
 import re
+import ssl
 from dataclasses import dataclass
 from enum import Enum
 
 from daemon_shim.transports.base import Stream
 from daemon_shim.transports.deadline import Deadline
 from daemon_shim.transports.dial import Dialler, not_buildkit
-from daemon_shim.transports.tls import stream_error
+from daemon_shim.transports.tls import TlsDialler, cut_off, stream_error
 
 _PING = b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n"
 _EMPTY_SETTINGS = b"\0\0\0\x04\0\0\0\0\0"
@@ -65,6 +67,8 @@ def is_engine(dialler: Dialler, address: str, deadline: Deadline) -> bool:
     if answer in (_Answer.HTTP1, _Answer.NOTHING, _Answer.OTHER):
         again = _ask(dialler, address, deadline, _PREFACE)
         answer = again if again is _Answer.HTTP2 else answer
+    if answer is _Answer.NOTHING and isinstance(dialler, TlsDialler):
+        raise cut_off(address)
     if refusal := _REFUSALS.get(answer):
         raise not_buildkit(address, refusal.what, refusal.hint)
     return answer is _Answer.ENGINE
@@ -73,12 +77,18 @@ def is_engine(dialler: Dialler, address: str, deadline: Deadline) -> bool:
 def _ask(dialler: Dialler, address: str, deadline: Deadline, question: bytes) -> _Answer:
     with dialler.dial(address, deadline) as stream:
         try:
-            stream.sendall(question)
+            say(stream, question)
             return _classify(_receive(stream, deadline))
         except (ConnectionResetError, BrokenPipeError):
             return _Answer.NOTHING
         except OSError as error:
             raise stream_error(address, error, deadline) from error
+
+
+def say(stream: Stream, question: bytes) -> None:
+    """Send a question. If the other side has gone, its reason is still to be read."""
+    with contextlib.suppress(ConnectionError, ssl.SSLEOFError):
+        stream.sendall(question)
 
 
 def _receive(stream: Stream, deadline: Deadline) -> bytes:

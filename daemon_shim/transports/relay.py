@@ -66,7 +66,7 @@ class Relay:
                 self._open.add(local)
             try:
                 with self._dial() as remote:
-                    _join(local, remote)
+                    join(local, remote)
             except DaemonError:
                 pass  # gRPC sees a closed connection; its caller dials again to learn why
             finally:
@@ -117,7 +117,7 @@ class _Side:
             del self.waiting[:sent]
 
 
-def _join(local: Stream, remote: Stream) -> None:
+def join(local: Stream, remote: Stream) -> None:
     """Carry bytes both ways until either side ends and the other has got what was sent."""
     pair = (_Side(local), _Side(remote))
     with selectors.DefaultSelector() as selector, contextlib.suppress(OSError):

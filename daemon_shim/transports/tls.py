@@ -118,6 +118,10 @@ _REASONS: dict[str, tuple[str, str]] = {
     "UNKNOWN_CA": _OUR_CERTIFICATE,
     "ACCESS_DENIED": _OUR_CERTIFICATE,
     "DECRYPT_ERROR": _OUR_CERTIFICATE,
+    "HANDSHAKE_FAILURE": (
+        "it breaks the handshake off, and may want a client certificate",
+        _OUR_CERTIFICATE[1],
+    ),
     "WRONG_VERSION_NUMBER": ("it does not speak TLS", "leave the TLS options away"),
     "RECORD_LAYER_FAILURE": ("it does not speak TLS", "leave the TLS options away"),
     "UNRECOGNIZED_NAME": ("it does not know the name {name}", "check --tlsservername"),
@@ -136,6 +140,16 @@ def stream_error(
     what, hint = _explain(error)
     message = f"no TLS connection to {address}: {what.format(name=name)}"
     return TlsError(message, address=address, hint=hint)
+
+
+def cut_off(address: str) -> TlsError:
+    """The error for a server that shakes hands, and then leaves without a word."""
+    return TlsError(
+        f"no TLS connection to {address}: it closes the connection after the handshake, "
+        "and may want another client certificate",
+        address=address,
+        hint=_OUR_CERTIFICATE[1],
+    )
 
 
 def _explain(error: ssl.SSLError) -> tuple[str, str]:

@@ -12,6 +12,7 @@ import re
 from daemon_shim.errors import DaemonError, UnreachableError
 from daemon_shim.transports.base import Stream
 from daemon_shim.transports.deadline import Deadline
+from daemon_shim.transports.greeting import say
 from daemon_shim.transports.tls import stream_error
 
 _REQUEST = (
@@ -33,7 +34,7 @@ def upgrade(stream: Stream, address: str, deadline: Deadline) -> None:
     Raises UnreachableError, or TlsError where the engine refuses our certificate only now.
     """
     try:
-        stream.sendall(_REQUEST)
+        say(stream, _REQUEST)
         head = _head(stream, deadline)
     except OSError as error:
         raise stream_error(address, error, deadline) from error
