@@ -9,15 +9,8 @@ from typing import Any
 
 import click
 
-from buildfile.commands.options import (
-    DAEMON_KEYS,
-    daemon_choice,
-    daemon_options,
-    file_options,
-    load_options,
-    pairs_of,
-    targets_argument,
-)
+from buildfile.commands.daemon_options import daemon_choice, daemon_options
+from buildfile.commands.file_options import file_options, load_options, pairs_of, targets_argument
 from translator.target import Secret, SshAgent
 
 
@@ -81,7 +74,7 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> N
     overrides = [*given["overrides"], *_overrides(given)]
     project = load_project(files, load_options(given["variables"], overrides, given["allow"]))
     options = api.BuildOptions(
-        daemon=daemon_choice(**{key: given[key] for key in DAEMON_KEYS}),
+        daemon=daemon_choice(**given),
         secrets=tuple(_secret(each) for each in given["secrets"]),
         agents=tuple(_agent(each) for each in given["agents"]),
         no_cache=given["no_cache"],

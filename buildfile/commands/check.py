@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from buildfile.commands.options import file_options, load_options
+from buildfile.commands.file_options import file_options, load_options
 from buildfile.exits import Exit
 from buildfile.files import load_project
 from translator.diagnostic import InvalidFileError

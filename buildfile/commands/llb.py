@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from buildfile.commands.options import (
-    DAEMON_KEYS,
-    daemon_choice,
-    daemon_options,
-    file_options,
-    load_options,
-    targets_argument,
-)
+from buildfile.commands.daemon_options import daemon_choice, daemon_options
+from buildfile.commands.file_options import file_options, load_options, targets_argument
 from buildfile.exits import UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +53,7 @@ def command(
 
     shaping = load_options(given["variables"], given["overrides"], given["allow"])
     project = load_project(files, shaping)
-    choice = daemon_choice(**{key: given[key] for key in DAEMON_KEYS})
+    choice = daemon_choice(**given)
     _writer(format_)(_definition(project, targets, platform, None if offline else choice))
 
 

@@ -7,14 +7,8 @@ from typing import Any
 
 import click
 
-from buildfile.commands.options import (
-    DAEMON_KEYS,
-    daemon_choice,
-    daemon_options,
-    file_options,
-    load_options,
-    targets_argument,
-)
+from buildfile.commands.daemon_options import daemon_choice, daemon_options
+from buildfile.commands.file_options import file_options, load_options, targets_argument
 from buildfile.exits import Exit
 
 
@@ -35,7 +29,7 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **gi
 
     shaping = load_options(given["variables"], given["overrides"], given["allow"])
     project = load_project(files, shaping)
-    choice = daemon_choice(**{key: given[key] for key in DAEMON_KEYS})
+    choice = daemon_choice(**given)
     with connected(choice, lambda text: click.echo(text, err=True)) as daemon:
         made, _ = api.prepare(project, targets, daemon, api.BuildOptions())
     if format_ == "json":

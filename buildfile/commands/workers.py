@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from buildfile.commands.options import daemon_choice, daemon_options
+from buildfile.commands.daemon_options import daemon_choice, daemon_options
 from buildfile.connect import connected
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the values they become."""
+"""Options about build files that several commands share, and the values they become."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
-from buildfile.connect import DaemonChoice
 from buildfile.files import LoadOptions
-from daemon_shim.transports.base import TlsFiles
 
 F = TypeVar("F", bound=Callable[..., Any])
-DAEMON_KEYS = ("address", "timeout", "tlscacert", "tlscert", "tlskey", "tlsdir", "tlsservername")
 
 
 def targets_argument(function: F) -> F:
@@ -60,46 +57,6 @@ def file_options(function: F) -> F:
     return function
 
 
-def daemon_options(function: F) -> F:
-    """Add --daemon, --timeout and the TLS options; the command takes them as keywords."""
-    for option in reversed(
-        (
-            click.option(
-                "--daemon",
-                "--addr",
-                "address",
-                metavar="ADDR",
-                help="unix://, tcp:// or docker:// address. Default: BUILDKIT_HOST, a local "
-                "buildkitd, a Docker Engine, or a private daemon that is started.",
-            ),
-            click.option("--tlscacert", default="", metavar="FILE", help="Authority to trust."),
-            click.option("--tlscert", default="", metavar="FILE", help="Client certificate."),
-            click.option("--tlskey", default="", metavar="FILE", help="Client key."),
-            click.option(
-                "--tlsdir",
-                default="",
-                metavar="DIR",
-                help="Folder with ca.pem, cert.pem and key.pem.",
-            ),
-            click.option(
-                "--tlsservername",
-                default="",
-                metavar="NAME",
-                help="Name to expect in the daemon's certificate.",
-            ),
-            click.option(
-                "--timeout",
-                default=5.0,
-                show_default=True,
-                metavar="SECONDS",
-                help="Time to connect to the daemon.",
-            ),
-        )
-    ):
-        function = option(function)
-    return function
-
-
 def load_options(
     variables: Sequence[str], overrides: Sequence[str], allow: Sequence[str]
 ) -> LoadOptions:
@@ -135,46 +92,6 @@ def _readable(text: str) -> str:
     if kind != "fs.read" or not path:
         raise click.BadParameter(f"{text!r} is not fs.read=PATH", param_hint="--allow")
     return path
-
-
-def daemon_choice(**values: Any) -> DaemonChoice:
-    """Take the values of ``daemon_options``."""
-    folder = values["tlsdir"]
-    files = _tls_folder(folder) if folder else {}
-    return DaemonChoice(
-        address=values["address"],
-        timeout=values["timeout"],
-        tls=TlsFiles(
-            ca=values["tlscacert"] or files.get("ca", ""),
-            cert=values["tlscert"] or files.get("cert", ""),
-            key=values["tlskey"] or files.get("key", ""),
-            server_name=values["tlsservername"],
-        ),
-    )
-
-
-_TLS_NAMES = {
-    "ca": ("ca.pem", "ca.crt"),
-    "cert": ("cert.pem", "tls.crt"),
-    "key": ("key.pem", "tls.key"),
-}
-
-
-def _tls_folder(folder: str) -> dict[str, str]:
-    """Find the three files as buildctl names them (cmd/buildctl/common, v0.7 and later)."""
-    from pathlib import Path
-
-    found = {
-        role: str(path)
-        for role, names in _TLS_NAMES.items()
-        for path in (Path(folder) / name for name in reversed(names))
-        if path.is_file()
-    }
-    if not found:
-        raise click.BadParameter(
-            f"no ca.pem, cert.pem or key.pem in {folder}", param_hint="--tlsdir"
-        )
-    return found
 
 
 def _complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
