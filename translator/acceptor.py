@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from operator import ge, le
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -264,8 +265,8 @@ _KEYWORDS: Mapping[str, Keyword] = MappingProxyType(
         "enum": _enum,
         "const": _const,
         "pattern": _pattern,
-        "minimum": _bound("minimum", lambda number, bound: number >= bound),
-        "maximum": _bound("maximum", lambda number, bound: number <= bound),
+        "minimum": _bound("minimum", ge),
+        "maximum": _bound("maximum", le),
         "minLength": _least(
             "minLength",
             lambda node: len(node.text) if isinstance(node, Scalar) and is_string(node) else None,

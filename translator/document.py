@@ -159,10 +159,17 @@ def read(name: str, folder: str, data: bytes) -> SourceFile:
 
 
 def parse(file: SourceFile) -> Table:
-    """The file's nodes.
+    """The file's nodes. Raises InvalidFileError with every fault of the text."""
+    top, found = parse_all(file)
+    if found or top is None:
+        raise InvalidFileError(found)
+    return top
 
-    Raises InvalidFileError with every fault of the text: what is no YAML, duplicate keys,
-    undefined aliases, unknown tags, a top that is no map.
+
+def parse_all(file: SourceFile) -> tuple[Table | None, tuple[Diagnostic, ...]]:
+    """The file's nodes, and every fault of its text: what is no YAML, duplicate keys, unknown tags.
+
+    There are nodes in spite of faults where the rest of the file can still be checked.
     """
     if file.text.startswith("\ufeff"):  # the parser's positions do not count it
         file = replace(file, text=file.text[1:])
@@ -173,20 +180,16 @@ def parse(file: SourceFile) -> Table:
     except BrokenError as broken:
         builder.faults.append(broken.fault)
     top = builder.top
-    if builder.faults or not isinstance(top, Table):
-        raise InvalidFileError(builder.faults or [faults.not_a_map(*_top(file, top))])
-    return top
+    if isinstance(top, Table):
+        return None if builder.has_gaps else top, tuple(builder.faults)
+    if top is not None:
+        builder.faults.append(faults.not_a_map(_point(top), kind(top)))
+    return None, tuple(builder.faults)
 
 
-def _top(file: SourceFile, top: Node | None) -> tuple[Span, str]:
-    assert top is not None  # noqa: S101 -- an empty file is a fault of its own
-    start = top.span.start
-    end = min(top.span.end, Position(start.line, start.column + 1), key=_order)
-    return Span(file, start, end), kind(top)
-
-
-def _order(position: Position) -> tuple[int, int]:
-    return position.line, position.column
+def _point(node: Node) -> Span:
+    start = node.span.start
+    return Span(node.span.file, start, Position(start.line, start.column + 1))
 
 
 @contextmanager
@@ -233,6 +236,7 @@ class _Builder:
         self.file = file
         self.faults: list[Diagnostic] = []
         self.top: Node | None = None
+        self.has_gaps = False  # some node stands in for one that could not be made
         self._first_document: Span | None = None
         self._stack: list[_Open] = []
         self._children: list[Node] = []
@@ -323,6 +327,7 @@ class _Builder:
         named.node, named.size = node, size
 
     def _fault_alias(self, event: Any, anchor: _Anchor | None) -> None:
+        self.has_gaps = True
         name, span = event.anchor, self._span(event)
         if anchor is not None:
             self.faults.append(faults.recursive_alias(name, span, anchor.span))
@@ -361,6 +366,7 @@ class _Builder:
             if isinstance(node, Table):
                 result = {**result, **{k: e for k, e in node.entries.items() if k not in result}}
             else:
+                self.has_gaps = True
                 self.faults.append(faults.bad_merge(_head(node.span), kind(node)))
         return {**result, **entries}
 
@@ -378,6 +384,7 @@ class _Builder:
             self._fault_tag(event)
 
     def _fault_tag(self, event: Any) -> None:
+        self.has_gaps = True
         tag = event.tag
         shown = "!!" + tag.removeprefix(_CORE) if tag.startswith(_CORE) else tag
         self.faults.append(faults.unknown_tag(shown, _head(self._span(event))))

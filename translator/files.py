@@ -6,10 +6,10 @@ import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from translator import value_faults as faults
+from translator import name_faults
 from translator.collector import Collector
 from translator.diagnostic import Diagnostic, InvalidFileError
-from translator.document import Items, Node, Scalar, Table, parse
+from translator.document import Items, Node, Scalar, Table, parse_all
 from translator.interpolate import expand
 from translator.scope import Missing, Scope
 from translator.span import SourceFile, Span
@@ -35,11 +35,11 @@ class Gathering:
         self._scope = scope
         self._found = found
         self._seen: set[tuple[str, str]] = set()
-        self._path: list[tuple[tuple[str, str], Span]] = []
+        self._path: list[tuple[tuple[str, str], str, Span | None]] = []
         self.documents: list[Document] = []
 
-    def add(self, file: SourceFile) -> None:
-        """Add ``file`` after all that it includes."""
+    def add(self, file: SourceFile, at: Span | None = None) -> None:
+        """Add ``file``, included at ``at``, after all that it includes."""
         identity = (file.folder, posixpath.basename(file.name))
         if identity in self._seen:
             return
@@ -47,18 +47,16 @@ class Gathering:
         table = self._parsed(file)
         if table is None:
             return
-        self._path.append((identity, table.span))
+        self._path.append((identity, file.name, at))
         for node in self._includes(table):
             self._include(node)
         self._path.pop()
         self.documents.append(Document(file=file, table=table))
 
     def _parsed(self, file: SourceFile) -> Table | None:
-        try:
-            return parse(file)
-        except InvalidFileError as error:
-            self._found.extend(error.diagnostics)
-            return None
+        table, faults_of_text = parse_all(file)
+        self._found.extend(faults_of_text)
+        return table
 
     def _includes(self, table: Table) -> list[Scalar]:
         entry = table.entries.get("include")
@@ -77,7 +75,7 @@ class Gathering:
             file = self._read(absolute(node, home))
         except OSError as error:
             reason = error.strerror or str(error)
-            self._found.add(faults.unreadable_include(node.text, reason, node.span))
+            self._found.add(name_faults.unreadable_include(node.text, reason, node.span))
         except InvalidFileError as error:
             self._found.extend(error.diagnostics)
         else:
@@ -85,13 +83,15 @@ class Gathering:
 
     def _enter(self, file: SourceFile, span: Span) -> None:
         identity = (file.folder, posixpath.basename(file.name))
-        open_files = [opened for opened, _ in self._path]
-        if identity in open_files:
-            self._found.add(faults.include_circle(file.name, span))
+        opened = [known for known, _, _ in self._path]
+        if identity in opened:
+            path = self._path[opened.index(identity) + 1 :]
+            between = [(name, at) for _, name, at in path if at]
+            self._found.add(name_faults.include_circle(file.name, span, between))
         elif len(self._path) >= MOST_NESTED:
-            self._found.add(faults.includes_too_deep(MOST_NESTED, span))
+            self._found.add(name_faults.includes_too_deep(MOST_NESTED, span))
         else:
-            self.add(file)
+            self.add(file, span)
 
 
 def absolute(node: Scalar, home: str) -> str:
@@ -113,4 +113,4 @@ def _too_early(table: Table) -> Mapping[str, Missing]:
 
 
 def _early(name: str) -> Callable[[Span], Diagnostic]:
-    return lambda span: faults.variable_too_early(name, span)
+    return lambda span: name_faults.variable_too_early(name, span)

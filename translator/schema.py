@@ -8,8 +8,9 @@ at the key or value that it is about. A file without fault never gets that far: 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from operator import ge, le
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -93,11 +94,13 @@ def _equal(values: Iterable[Any], instance: Any) -> Iterator[Any]:
         yield ValidationError("is none of those allowed")
 
 
-def _bound(name: str) -> Any:
-    def keyword(validator: Any, value: Any, instance: Any, schema: Schema) -> Iterator[Any]:
+def _bound(fits: Callable[[int, int], bool]) -> Any:
+    def keyword(_: Any, bound: int, instance: Any, __: Schema) -> Iterator[Any]:
+        from jsonschema import ValidationError
+
         number = as_int(instance.node) if isinstance(instance, _Text) else None
-        if number is not None:
-            yield from _standard().VALIDATORS[name](validator, value, number, schema)
+        if number is not None and not fits(number, bound):
+            yield ValidationError("is out of bounds")
 
     return keyword
 
@@ -120,8 +123,8 @@ def _validator() -> Validator:
             "pattern": _matches("pattern"),
             "enum": lambda _, values, instance, __: _equal(values, instance),
             "const": lambda _, value, instance, __: _equal((value,), instance),
-            "minimum": _bound("minimum"),
-            "maximum": _bound("maximum"),
+            "minimum": _bound(ge),
+            "maximum": _bound(le),
         },
         type_checker=TypeChecker({name: _is(name) for name in TYPES}),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -239,11 +240,9 @@ def _labels(condition: Schema) -> list[str]:
 # --- spans -------------------------------------------------------------------------------------
 
 
-def _head(mistake: Mistake) -> Span:
-    """Where a whole map or list is pointed at: its key, or its first line."""
-    if mistake.key is not None and not isinstance(mistake.node, Scalar):
-        return mistake.key.span
-    span = mistake.node.span
+def _head(node: Node) -> Span:
+    """Where a whole map or list is pointed at: its first line."""
+    span = node.span
     if span.start.line == span.end.line:
         return span
     start = span.start
@@ -272,14 +271,14 @@ def _missing(mistake: Mistake, place: _Place) -> Iterator[Diagnostic]:
     entries = mistake.node.entries if isinstance(mistake.node, Table) else {}
     for key in mistake.schema["required"]:
         if key not in entries:
-            yield faults.incomplete(key, _head(mistake), _described(place.known.get(key, {})))
+            yield faults.incomplete(key, _head(mistake.node), _described(place.known.get(key, {})))
 
 
 def _kinds(mistake: Mistake, place: _Place) -> Iterator[Diagnostic]:
     entries = mistake.node.entries if isinstance(mistake.node, Table) else {}
     keys = [key for each in mistake.schema["oneOf"] for key in each["required"]]
     found = [key for key in entries if key in keys]
-    span = _key_span(mistake.node, found[1]) if len(found) > 1 else _head(mistake)
+    span = _key_span(mistake.node, found[1]) if len(found) > 1 else _head(mistake.node)
     if place.name == "step":
         yield faults.one_verb(["run", *keys], found, span)
     else:
@@ -304,7 +303,7 @@ def _names(mistake: Mistake, place: _Place) -> Iterator[Diagnostic]:
 
 def _type(mistake: Mistake, place: _Place) -> Iterator[Diagnostic]:
     wanted = _wanted(mistake.schema, place)
-    yield faults.unfit(wanted, kind(mistake.node), _head(mistake), _how(mistake, place))
+    yield faults.unfit(wanted, kind(mistake.node), _head(mistake.node), _how(mistake, place))
 
 
 def _how(mistake: Mistake, place: _Place) -> str | None:
@@ -314,12 +313,15 @@ def _how(mistake: Mistake, place: _Place) -> str | None:
         return None
     if is_null(node):
         return 'write "" for an empty text, or remove the key' if "string" in types else None
+    if "boolean" in types and "number" not in types and node.text.lower() in _YES_NO:
+        return f"write {_YES_NO[node.text.lower()]}, without quotes"
     if "\n" in node.text:
         return None
-    if "array" in types:
-        return f"write [{node.text}]"
+    shown = node.text if node.plain else json.dumps(node.text, ensure_ascii=False)
+    if "array" in types and "object" not in types:
+        return f"write [{shown}]"
     example = _SHORT.get(place.name, "") if "object" in types else ""
-    return example.replace("TEXT", node.text) or None
+    return example.replace("TEXT", shown) or None
 
 
 def _described(schema: Schema) -> str | None:
@@ -335,10 +337,8 @@ def _pattern(mistake: Mistake, place: _Place) -> Iterator[Diagnostic]:
     wanted = mistake.schema.get("patternErrorMessage")
     if wanted:
         yield value_faults.bad_text(wanted, text, mistake.node.span)
-        return
-    truth = _YES_NO.get(text.lower()) if "boolean" in mistake.schema["type"] else None
-    hint = f"write {truth}, without quotes" if truth else _how(mistake, place)
-    yield faults.unfit(_wanted(mistake.schema, place), kind(mistake.node), mistake.node.span, hint)
+    else:
+        yield from _type(mistake, place)
 
 
 def _choice(mistake: Mistake, place: _Place) -> Iterator[Diagnostic]:
@@ -350,10 +350,11 @@ def _choice(mistake: Mistake, place: _Place) -> Iterator[Diagnostic]:
     elif isinstance(node, Scalar) and place.name == "cache-import" and node.text == "inline":
         yield value_faults.inline_import(node.span)
     elif isinstance(node, Scalar) and len(options) == 1:
-        yield value_faults.bad_text(options[0], node.text, node.span)
+        wanted = mistake.schema.get("patternErrorMessage", options[0])
+        yield value_faults.bad_text(wanted, node.text, node.span)
     elif not isinstance(node, Scalar) or is_null(node):
         wanted = f"one of {', '.join(options)}" if len(options) > 1 else options[0]
-        yield value_faults.wrong_type(wanted, kind(node), _head(mistake))
+        yield value_faults.wrong_type(wanted, kind(node), _head(mistake.node))
     else:
         near = suggest(node.text, options)
         yield value_faults.unknown_choice(node.text, options, node.span, near)
@@ -361,14 +362,14 @@ def _choice(mistake: Mistake, place: _Place) -> Iterator[Diagnostic]:
 
 def _empty(mistake: Mistake, _: _Place) -> Iterator[Diagnostic]:
     what = mistake.key.text if mistake.key else "this"
-    yield faults.empty(what, _head(mistake))
+    yield faults.empty(what, _head(mistake.node))
 
 
 def _range(mistake: Mistake, _: _Place) -> Iterator[Diagnostic]:
     low, high = mistake.schema.get("minimum"), mistake.schema.get("maximum")
-    bounds = [f"{low} or more"] * (low is not None) + [f"{high} or less"] * (high is not None)
+    wanted = f"{low} or more" if high is None else f"between {low} and {high}"
     text = mistake.node.text if isinstance(mistake.node, Scalar) else ""
-    yield faults.out_of_range(text, " and ".join(bounds), mistake.node.span)
+    yield faults.out_of_range(text, wanted, mistake.node.span)
 
 
 def _wanted(schema: Schema, place: _Place) -> str:
@@ -383,9 +384,10 @@ def _wanted(schema: Schema, place: _Place) -> str:
 
 
 def _list(schema: Schema, place: _Place) -> str:
-    items = place.resolve(schema.get("items", {}))
-    texts = "string" in items.get("type", ()) and "object" not in items["type"]
-    return "a list of strings" if texts else "a list"
+    types = place.resolve(schema.get("items", {})).get("type", ())
+    if "object" in types or not types:
+        return "a list"
+    return "a list of whole numbers" if "integer" in types else "a list of strings"
 
 
 _ROWS: Mapping[str, Callable[[Mistake, _Place], Iterator[Diagnostic]]] = MappingProxyType(

@@ -9,13 +9,17 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
     """The name in ``known`` nearest to ``word``, or None when none is near.
 
     Near means at most a third of the word's length in edits, one at least; case and the choice of
-    ``-`` or ``_`` count for nothing. Of equally near names the first in ``known`` wins.
+    ``-`` or ``_`` count for nothing. The beginning of a name, or a name and more, is near it, too.
+    Of equally near names the first in ``known`` wins.
     """
     best, least = None, (max(1, len(word) // 3) if len(word) > 1 else 0) + 1
     for name in known:
-        if abs(len(name) - len(word)) >= least:
+        if _begins(word, name):
+            away = 1
+        elif abs(len(name) - len(word)) < least:
+            away = distance(_folded(word), _folded(name))
+        else:
             continue
-        away = distance(_folded(word), _folded(name))
         if away < least:
             best, least = name, away
     return best
@@ -34,6 +38,11 @@ def distance(a: str, b: str) -> int:
             row.append(cost)
         before = above
     return row[-1]
+
+
+def _begins(word: str, name: str) -> bool:
+    short, long = sorted((_folded(word), _folded(name)), key=len)
+    return len(short) > 2 and long.startswith(short)
 
 
 def _folded(word: str) -> str:

@@ -82,14 +82,18 @@ _ROWS = (
         problem="','",
         context="sequence",
         says=Explanation(
-            message="expected a comma or ] here, found {char}", begins="the list begins here"
+            message="expected a comma or ] here, found {char}",
+            hint="is a ] missing above, or are quotes around a text?",
+            begins="the list begins here",
         ),
     ),
     _Row(
         problem="','",
         context="mapping",
         says=Explanation(
-            message="expected a comma or }} here, found {char}", begins="the map begins here"
+            message="expected a comma or }} here, found {char}",
+            hint="is a }} missing above, or are quotes around a text?",
+            begins="the map begins here",
         ),
     ),
     _Row(
