@@ -8,6 +8,7 @@ this daemon (``translator.lower``) -> bytes (``translator.marshal``).
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 
 from translator.assemble import Assembly, Options, assemble
@@ -18,6 +19,7 @@ from translator.graph import ExecOp, Payload, SessionFile, SourceOp, Use
 from translator.imageconfig import ImageConfig
 from translator.lower import lower
 from translator.marshal import Definition, marshal
+from translator.pause import no_collection
 from translator.sources import image_need
 from translator.stage import (
     BindMount,
@@ -74,14 +76,10 @@ def compile_instances(  # noqa: PLR0913 -- each is a setting of its own, by name
     Raises InvalidFileError with every fault, KeyError for an OCI layout whose digest is unknown.
     """
     options = Options(images=images, ignores=ignores, no_cache=no_cache, unique=unique)
-    assembly = assemble(instances, options)
-    graph = lower(assembly.graph, caps)
-    return tuple(
-        _compiled(instance, definition, config, assembly)
-        for instance, definition, config in zip(
-            instances, marshal(graph), assembly.configs, strict=True
-        )
-    )
+    with no_collection():
+        assembly = assemble(instances, options)
+        definitions = marshal(lower(assembly.graph, caps))
+        return tuple(map(partial(_compiled, assembly), instances, definitions, assembly.configs))
 
 
 # --- what images are there -------------------------------------------------------------------
@@ -115,7 +113,7 @@ def _copied(stage: Stage) -> Iterator[Origin]:
 
 
 def _compiled(
-    instance: Instance, definition: Definition, config: ImageConfig, assembly: Assembly
+    assembly: Assembly, instance: Instance, definition: Definition, config: ImageConfig
 ) -> Compiled:
     session = _Session(definition.payloads)
     return Compiled(
