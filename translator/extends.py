@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from translator import value_faults as faults
+from translator import name_faults
 from translator.circles import after_uses
 from translator.collector import Collector
 from translator.document import Items, Node, Scalar, Table, as_bool
@@ -37,7 +37,7 @@ def resolve(
         following = (*names[1:], names[0])
         steps = zip(names, following, strict=True)
         spans = [_span_of(parents[name], after) for name, after in steps]
-        found.add(faults.extends_cycle(names, spans))
+        found.add(name_faults.extends_cycle(names, spans))
 
     resolved: dict[str, Table] = {}
     for name in after_uses(tables, lambda name: [node.text for node in parents[name]], circle):
@@ -63,7 +63,7 @@ def _parents(
     for item in named:
         if item.text not in tables:
             nearest = suggest(item.text, tables)
-            found.add(faults.unknown_name("target", item.text, item.span, nearest, "targets"))
+            found.add(name_faults.unknown_name("target", item.text, item.span, nearest, "targets"))
     return [item for item in named if item.text in tables]
 
 

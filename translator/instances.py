@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
-from translator import value_faults as faults
+from translator import name_faults
 from translator.circles import after_uses
 from translator.collector import Collector
 from translator.diagnostic import Diagnostic
@@ -106,7 +106,7 @@ class Stages:
             names = [ref.name for ref in refs]
             following = (*names[1:], names[0])
             spans = [self._links.reference(*each) for each in zip(names, following, strict=True)]
-            found.add(faults.stage_cycle(names, spans))
+            found.add(name_faults.stage_cycle(names, spans))
 
         order = after_uses(roots, lambda ref: self._of(ref).uses, circle, done)
         for ref in order:
@@ -162,7 +162,7 @@ class Stages:
             return _Read(None, (), found.faults)
         said = node.entries.get("platform")
         if said and _said(said.value, setting) is None and isinstance(said.value, Scalar):
-            fault = faults.bad_stage_platform(said.value.text, said.value.span)
+            fault = name_faults.bad_stage_platform(said.value.text, said.value.span)
             found.at(said.value, fault)
         made = stage(node, ref, platform, below, reading)
         return _Read(made, tuple(uses), found.faults)
@@ -183,7 +183,7 @@ class Stages:
         if name in self._sources:
             return self._source(name, setting, found)
         nearest = suggest(name, (*self._stages, *self._sources))
-        found.at(node, faults.unknown_origin(name, node.span, nearest))
+        found.at(node, name_faults.unknown_origin(name, node.span, nearest))
         return None
 
     def _source(self, name: str, setting: Setting, found: Collector) -> Source | None:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from translator import name_faults
 from translator import value_faults as faults
 from translator.collector import Collector
 from translator.document import Items, Node, Scalar, Table, kind
@@ -72,7 +73,7 @@ def _axes(matrix: Table, found: Collector) -> dict[str, tuple[str, ...]]:
         if not _is_axis(key):
             continue
         if not _KEY.fullmatch(key):
-            found.add(faults.bad_matrix_key(key, entry.key.span))
+            found.add(name_faults.bad_matrix_key(key, entry.key.span))
         axes[key] = _values(key, entry.value, found)
     return axes
 
@@ -80,7 +81,7 @@ def _axes(matrix: Table, found: Collector) -> dict[str, tuple[str, ...]]:
 def _values(key: str, node: Node, found: Collector) -> tuple[str, ...]:
     items = tuple(spliced(node)) if isinstance(node, Items) else (node,)
     if not items:
-        found.add(faults.empty_axis(key, node.span))
+        found.add(name_faults.empty_axis(key, node.span))
     return tuple(_value(item, found) for item in items)
 
 

@@ -14,7 +14,7 @@ from functools import reduce
 from types import MappingProxyType
 from typing import TypeVar
 
-from translator import value_faults as faults
+from translator import name_faults
 from translator.collector import Collector
 from translator.diagnostic import Diagnostic, InvalidCommandError, InvalidFileError
 from translator.document import Entry, Node, Scalar, Table
@@ -24,7 +24,7 @@ from translator.inputs import Inputs
 from translator.instances import Setting, Stages
 from translator.interpolate import expand
 from translator.merge import merge
-from translator.overrides import Overrides, check_names, parse
+from translator.overrides import check_names, parse
 from translator.pause import no_collection
 from translator.permission import Permission
 from translator.platform import Platform
@@ -132,7 +132,7 @@ class _Loader:
             return None
         top = reduce(merge, (document.table for document in documents))
         if "version" not in top.entries:
-            self._found.add(faults.missing_version(top.span))
+            self._found.add(name_faults.missing_version(top.span))
         variables = self._variables(top, outer)
         known = {name: as_found(variable) for name, variable in variables.items()}
         return self._project(top, documents, variables, outer.with_variables(known))
@@ -174,10 +174,9 @@ class _Loader:
         sources, stage_tables = _nodes(top, "sources"), _tables(top, "stages")
         self._check_names(top)
         stages = Stages(stage_tables, sources, scope, self._reading, self._found.misshapen)
-        targets = self._targets(top, tables, stage_tables, scope)
-        names = (name for variants in targets.values() for name in (each.name for each in variants))
-        groups = read_groups(_nodes(top, "groups"), (*targets, *names), scope, self._found)
-        self._check_stages(stages, targets, stage_tables, tables, scope)
+        targets, names = self._targets(top, tables, stage_tables, scope)
+        groups = read_groups(_nodes(top, "groups"), names, scope, self._found)
+        self._check_stages(stages, targets, stage_tables, scope)
         return Project(
             name=self._name(top, scope),
             files=tuple(document.file for document in documents),
@@ -229,7 +228,7 @@ class _Loader:
         for section, noun in (("stages", "stage"), ("sources", "source")):
             entry = _section(top, section).get(SCRATCH)
             if entry:
-                self._found.add(faults.reserved_name(noun, SCRATCH, entry.key.span))
+                self._found.add(name_faults.reserved_name(noun, SCRATCH, entry.key.span))
         for sections, nouns in (
             (("stages", "sources"), ("stage", "source")),
             (("targets", "groups"), ("target", "group")),
@@ -237,13 +236,14 @@ class _Loader:
             first, second = (_section(top, section) for section in sections)
             for name in first.keys() & second.keys():
                 spans = second[name].key.span, first[name].key.span
-                self._found.add(faults.name_twice(name, nouns, *spans))
+                self._found.add(name_faults.name_twice(name, nouns, *spans))
 
     # --- targets ---------------------------------------------------------------------------------
 
     def _targets(
         self, top: Table, tables: Mapping[str, Table], stages: Mapping[str, Table], scope: Scope
-    ) -> dict[str, tuple[Target, ...]]:
+    ) -> tuple[dict[str, tuple[Target, ...]], tuple[str, ...]]:
+        """The targets, and the names of all of them and their variants."""
         overrides = parse(self._inputs.overrides, self._folder, self._found)
         resolved = resolve(tables, overrides, scope, self._found)
         cache = top.entries.get("cache")
@@ -259,31 +259,8 @@ class _Loader:
             for name, table in resolved.items()
             if not is_abstract(table)
         }
-        self._check_variants(targets, tables)
-        self._check_overrides(overrides, targets, tables)
-        return targets
-
-    def _check_variants(
-        self, targets: Mapping[str, Sequence[Target]], tables: Mapping[str, Table]
-    ) -> None:
-        first = {name: table.span for name, table in tables.items()}
-        for declared, variants in targets.items():
-            for each in variants:
-                if each.name == declared:
-                    continue
-                if each.name in first:
-                    fault = faults.same_variant(each.name, each.span, first[each.name])
-                    self._found.add(fault)
-                first[each.name] = each.span
-
-    def _check_overrides(
-        self,
-        overrides: Overrides,
-        targets: Mapping[str, Sequence[Target]],
-        tables: Mapping[str, Table],
-    ) -> None:
-        variants = (each.name for several in targets.values() for each in several)
-        check_names(overrides, tuple(dict.fromkeys((*tables, *variants))), self._found)
+        check_names(overrides, tuple(dict.fromkeys((*tables, *reader.names))), self._found)
+        return targets, tuple(dict.fromkeys((*targets, *reader.names)))
 
     # --- stages ----------------------------------------------------------------------------------
 
@@ -292,7 +269,6 @@ class _Loader:
         stages: Stages,
         targets: Mapping[str, Sequence[Target]],
         tables: Mapping[str, Table],
-        target_tables: Mapping[str, Table],
         scope: Scope,
     ) -> None:
         """Read what the targets need, then all other stages and sources for some target."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
+from translator import name_faults
 from translator import value_faults as faults
 from translator.document import Node, Scalar, Table
 from translator.reader import (
@@ -50,7 +51,7 @@ def folder(node: Node, reading: Reading) -> str | None:
     allowed = reading.permit(value, node.span.file.folder)
     if allowed is None:
         return value
-    reading.found.at(node, faults.outside_folders(value, allowed, node.span))
+    reading.found.at(node, name_faults.outside_folders(value, allowed, node.span))
     return None
 
 
@@ -71,7 +72,7 @@ def _known(
     if value is None or value in names:
         return value
     nearest = suggest(value, sorted(names))
-    reading.found.at(node, faults.unknown_name(noun, value, node.span, nearest, section))
+    reading.found.at(node, name_faults.unknown_name(noun, value, node.span, nearest, section))
     return None
 
 

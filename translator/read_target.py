@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from translator import value_faults as faults
+from translator import name_faults
 from translator.document import Node, Scalar, Table
 from translator.interpolate import expand
 from translator.matrix import Combination, combine, keys
@@ -28,9 +28,9 @@ from translator.reader import (
     text,
 )
 from translator.scope import Scope, matrix_names
+from translator.span import Span
 from translator.suggest import suggest
 from translator.target import CacheEntry, Target
-from translator.value import Broken
 
 _CACHE = fields(
     import_=Field(several(cache_import), to="cache_imports"),
@@ -75,7 +75,8 @@ _APART = ("extends", "abstract", "matrix")
 class TargetReader:
     """Reads declared targets into their variants.
 
-    ``scope`` has the file's variables; ``cache`` is the one at the top of the file.
+    ``scope`` has the file's variables; ``cache`` is the one at the top of the file. ``names`` fills
+    with the variants' names, each with its target and where that stands.
     """
 
     scope: Scope
@@ -83,6 +84,7 @@ class TargetReader:
     overrides: Overrides
     stages: Mapping[str, object]
     cache: Node | None = None
+    names: dict[str, tuple[str, Span]] = field(default_factory=dict)
 
     def combinations(self, name: str, table: Table) -> tuple[Combination, ...]:
         """The variants of a target, one without values where it has no matrix."""
@@ -97,17 +99,25 @@ class TargetReader:
         before = len(self.reading.found)
         made = combine(node, self.reading.found)
         if not made and len(self.reading.found) == before:
-            self.reading.found.add(faults.empty_matrix(name, entry.key.span))
+            self.reading.found.add(name_faults.empty_matrix(name, entry.key.span))
         return made
 
     def variants(self, name: str, table: Table) -> Iterator[Target]:
         """Every variant of the target that could be read."""
         for combination in self.combinations(name, table):
             variant = combination.name(name)
+            self._check_name(variant, name, table.span)
             changed = apply(table, self.overrides.of(variant)) if variant != name else table
             target = self._variant(name, variant, combination, changed)
             if target and not (combination.without and not target.platforms):
                 yield target
+
+    def _check_name(self, variant: str, declared: str, span: Span) -> None:
+        if variant in self.names:
+            other, first = self.names[variant]
+            fault = name_faults.same_variant(variant, (other, declared), span, first)
+            self.reading.found.add(fault)
+        self.names[variant] = (declared, span)
 
     def _variant(
         self, name: str, variant: str, combination: Combination, table: Table
@@ -120,7 +130,8 @@ class TargetReader:
             return None
         given = attributes(node.entries, _TARGET, node, self.reading)
         shared = self._shared_cache(scope)
-        if given is None or shared is None or not self._stage_exists(node):
+        known = self._stage_exists(node)
+        if given is None or shared is None or not known:
             return None
         flat = {**shared, **(given.pop("cache", None) or {}), **(given.pop("attest", None) or {})}
         flat["annotations"] = MappingProxyType(dict(given.pop("annotations", ())))
@@ -141,13 +152,14 @@ class TargetReader:
         return _cache(expand(self.cache, scope, self.reading.found), self.reading)
 
     def _stage_exists(self, node: Table) -> bool:
-        value = node.entries["stage"].value
-        if not isinstance(value, Scalar) or value.text in self.stages:
+        entry = node.entries.get("stage")
+        if entry is None or not isinstance(entry.value, Scalar) or entry.value.text in self.stages:
             return True
+        value = entry.value
         nearest = suggest(value.text, self.stages)
-        fault = faults.unknown_name("stage", value.text, value.span, nearest, "stages")
+        fault = name_faults.unknown_name("stage", value.text, value.span, nearest, "stages")
         self.reading.found.at(value, fault)
-        return isinstance(value, Broken)
+        return False
 
     def _platforms(
         self,
@@ -159,7 +171,7 @@ class TargetReader:
         if combination.without and not platforms:
             dropped = ", ".join(map(str, sorted(combination.without)))
             span = table.entries["matrix"].key.span
-            self.reading.found.add(faults.platform_not_listed(dropped, name, span))
+            self.reading.found.add(name_faults.platform_not_listed(dropped, name, span))
         return tuple(each for each in dict.fromkeys(platforms) if each not in combination.without)
 
 

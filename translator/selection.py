@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase, translate
 from functools import cached_property
 
+from translator import name_faults
 from translator import value_faults as faults
 from translator.circles import after_uses
 from translator.collector import Collector
@@ -42,7 +43,7 @@ class Selection:
             targets = self._meant(name)
             if not targets:
                 nearest = suggest(name, (*self.groups, *self.targets, *self._variants))
-                unknown.add(faults.no_such_target(name, nearest, tuple(self.targets)))
+                unknown.add(name_faults.no_such_target(name, nearest, tuple(self.targets)))
             found.update((target.name, target) for target in targets)
         if len(unknown):
             raise InvalidCommandError(unknown.faults)
@@ -57,7 +58,7 @@ class Selection:
             return (DEFAULT,)
         if len(self.targets) == 1:
             return tuple(self.targets)
-        raise InvalidCommandError([faults.no_default(tuple(self.targets))])
+        raise InvalidCommandError([name_faults.no_default(tuple(self.targets))])
 
     def _meant(self, name: str) -> tuple[Target, ...]:
         if name in self.groups:
@@ -110,7 +111,7 @@ def read_groups(
     def circle(groups: Sequence[str]) -> None:
         steps = zip(groups, (*groups[1:], groups[0]), strict=True)
         spans = [next(i.span for i in lists[group] if i.text == after) for group, after in steps]
-        found.add(faults.group_cycle(groups, spans))
+        found.add(name_faults.group_cycle(groups, spans))
 
     after_uses(lists, uses, circle)
     return {name: tuple(item.text for item in items) for name, items in lists.items()}
@@ -131,4 +132,4 @@ def _check(items: Sequence[Scalar], known: Sequence[str], found: Collector) -> N
         if _GLOB.search(item.text) and any(fnmatchcase(name, item.text) for name in known):
             continue
         nearest = suggest(item.text, known)
-        found.add(faults.unknown_name("target", item.text, item.span, nearest, "targets"))
+        found.add(name_faults.unknown_name("target", item.text, item.span, nearest, "targets"))

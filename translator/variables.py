@@ -10,7 +10,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
-from translator import csvspec
+from translator import csvspec, name_faults
 from translator import value_faults as faults
 from translator.circles import after_uses
 from translator.collector import Collector
@@ -187,7 +187,7 @@ def _in_order(declared: Mapping[str, Variable], found: Collector) -> list[str]:
         return sorted(name for name in used if name in declared)
 
     def circle(names: Sequence[str]) -> None:
-        found.add(faults.variable_cycle(names, [declared[name].span for name in names]))
+        found.add(name_faults.variable_cycle(names, [declared[name].span for name in names]))
 
     return after_uses(declared, uses, circle)
 
