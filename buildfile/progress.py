@@ -281,7 +281,8 @@ class Progress:
     def _logged(self, job: str, vertex: Vertex, event: LogEvent) -> Vertex | None:
         if not self._owned_by(job, vertex):
             return None
-        self._tails.append(vertex.digest, event.data)
+        if vertex.state not in (State.DONE, State.CACHED):
+            self._tails.append(vertex.digest, event.data)
         return vertex
 
     def _warned(self, vertex: Vertex, event: WarningEvent) -> Vertex | None:

@@ -7,6 +7,7 @@
 One vertex has the floor at a time, so that its lines stand together; what the others say waits.
 The floor passes on when its vertex ends, when it is silent while others wait, and when others have
 waited for long. What waits is bounded: when it is full, the vertex with the most takes the floor.
+How a vertex ended is written on a tick, as a daemon's message has its last logs after its end.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from buildfile import logtext
 from buildfile.display.stream import Writer
 from buildfile.display.units import size, summary_line
 from buildfile.progress import Change, State, Summary, Transfer, Vertex
-from daemon_shim.events import LogEvent, StatusEvent, WarningEvent
+from daemon_shim.events import LogEvent, StatusEvent, VertexEvent, WarningEvent
 
 SILENT_SECONDS = 1.0
 PATIENCE_SECONDS = 10.0
@@ -33,7 +34,10 @@ MOST_TOLD = 1000
 
 @dataclass(kw_only=True)
 class _Desk:
-    """What one vertex has to say. ``since`` is when it began to wait for the floor."""
+    """What one vertex has to say. ``since`` is when it began to wait for the floor.
+
+    ``result`` is how it ended, until that is written.
+    """
 
     vertex: Vertex
     outputs: dict[int, logtext.Lines] = field(default_factory=dict)
@@ -42,6 +46,13 @@ class _Desk:
     waiting: list[str] = field(default_factory=list)
     since: float = 0.0
     spoke: float = 0.0
+    result: str = ""
+
+    def last_words(self) -> list[str]:
+        """The open lines and the result, which are not to be told again."""
+        words = [*_open_lines(self), *([self.result] if self.result else [])]
+        self.result = ""
+        return words
 
 
 class PlainDisplay:
@@ -58,28 +69,24 @@ class PlainDisplay:
 
     def update(self, change: Change) -> None:
         """Write what the vertex says, or let it wait for the floor."""
+        if isinstance(change.event, VertexEvent) and not (change.began or change.ended):
+            return
         vertex = change.vertex
         desk = self._desks.setdefault(vertex.digest, _Desk(vertex=vertex))
         desk.vertex = vertex
         desk.spoke = change.now
-        lines = _lines(desk, change)
-        if lines or change.began:
+        if change.began or change.ended:
+            desk.result = _RESULTS[vertex.state](vertex) if change.ended else ""
+            self._speak(desk, [], change.now)
+        elif lines := _lines(desk, change):
             self._speak(desk, lines, change.now)
-        elif vertex.state.finished and vertex.digest not in self._queue:
-            del self._desks[vertex.digest]
 
     def tick(self, now: float) -> None:
-        """Pass the floor on where that is due, and show a line that stays open."""
-        desk = self._desks.get(self._floor or "")
-        if desk is None:
-            return
-        if now - desk.spoke >= OPEN_LINE_SECONDS:
-            self._write(desk.vertex, _open_lines(desk))
-        waiting = self._desks.get(next(iter(self._queue), ""))
-        silent = now - desk.spoke >= SILENT_SECONDS
-        if waiting and (silent or now - waiting.since >= PATIENCE_SECONDS):
-            self._interrupt()
-            self._serve()
+        """Tell what ended, pass the floor on where that is due, show a line that stays open."""
+        self._settle()
+        self._serve()
+        if desk := self._desks.get(self._floor or ""):
+            self._hurry(desk, now)
         self._out.flush()
 
     def say(self, text: str) -> None:
@@ -98,6 +105,7 @@ class PlainDisplay:
         for desk in list(self._desks.values()):
             if rest := _open_lines(desk):
                 self._speak(desk, rest, desk.since)
+        self._settle()
         self._floor = None
         while self._queue:
             self._serve()
@@ -107,14 +115,20 @@ class PlainDisplay:
             self._out.line(summary_line(summary))
         self._out.flush()
 
+    def _hurry(self, desk: _Desk, now: float) -> None:
+        if now - desk.spoke >= OPEN_LINE_SECONDS:
+            self._write(desk.vertex, _open_lines(desk))
+        waiting = self._desks.get(next(iter(self._queue), ""))
+        silent = now - desk.spoke >= SILENT_SECONDS
+        if waiting and (silent or now - waiting.since >= PATIENCE_SECONDS):
+            self._interrupt()
+            self._serve()
+
     def _speak(self, desk: _Desk, lines: list[str], now: float) -> None:
-        digest = desk.vertex.digest
         if self._floor is None:
             self._take_floor(desk)
-        if self._floor == digest:
+        if self._floor == desk.vertex.digest:
             self._write(desk.vertex, lines)
-            self._release_if_ended(desk)
-            self._serve()
         else:
             self._wait(desk, lines, now)
 
@@ -138,7 +152,7 @@ class PlainDisplay:
             lines, desk.waiting = desk.waiting, []
             self._waiting_bytes -= _cost(lines)
             self._write(desk.vertex, lines)
-            self._release_if_ended(desk)
+            self._settle()
             digest = None
 
     def _take_floor(self, desk: _Desk) -> None:
@@ -146,12 +160,16 @@ class PlainDisplay:
         self._separate()
         self._write(desk.vertex, [desk.vertex.name])
 
-    def _release_if_ended(self, desk: _Desk) -> None:
-        if desk.vertex.state.finished:
-            self._floor = None
+    def _settle(self) -> None:
+        """Free the floor if its vertex ended."""
+        desk = self._desks.get(self._floor or "")
+        if desk and desk.vertex.state.finished:
+            self._write(desk.vertex, desk.last_words())
             del self._desks[desk.vertex.digest]
+            self._floor = None
 
     def _interrupt(self) -> None:
+        self._settle()
         if self._floor is not None:
             self._write(self._desks[self._floor].vertex, ["..."])
             self._floor = None
@@ -179,17 +197,14 @@ def _lines(desk: _Desk, change: Change) -> list[str]:
             return _transferred(desk, change.vertex.transfer(event.id))
         case WarningEvent(short=short):
             return [f"WARN: {logtext.name(short)}"]
-        case _:
-            return [*_open_lines(desk), _result(change.vertex)] if change.ended else []
+        case VertexEvent():
+            return []
 
 
 def _logged(desk: _Desk, event: LogEvent) -> list[str]:
     output = desk.outputs.setdefault(event.stream, logtext.Lines())
     desk.stamp = max(0.0, event.timestamp - (desk.vertex.started or event.timestamp))
-    lines = output.feed(event.data)
-    if desk.vertex.state.finished:
-        lines += output.flush()
-    return [_stamped(desk, line) for line in lines]
+    return [_stamped(desk, line) for line in output.feed(event.data)]
 
 
 def _open_lines(desk: _Desk) -> list[str]:
@@ -219,10 +234,6 @@ def _transferred(desk: _Desk, new: Transfer) -> list[str]:
 def _moved_on(last: Transfer, new: Transfer) -> bool:
     grown = new.total > 0 and new.current - last.current >= TRANSFER_SHARE * new.total
     return grown or new.updated - last.updated >= TRANSFER_SECONDS
-
-
-def _result(vertex: Vertex) -> str:
-    return _RESULTS[vertex.state](vertex)
 
 
 _RESULTS: dict[State, Callable[[Vertex], str]] = {
