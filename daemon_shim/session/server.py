@@ -107,6 +107,7 @@ class SessionServer:
         handler = call.handler
         self._guard(call, lambda: _read(call, handler, data))
         call.used(len(data))
+        self._moved[stream_id] = None  # what came may be what the handler waited for
 
     def _on_ended(self, stream_id: int) -> None:
         call = self._calls.get(stream_id)

@@ -85,9 +85,10 @@ class Handler(Protocol):
         """The daemon will send nothing more."""
 
     def writable(self) -> None:
-        """``Call.queued`` fell under the low-water mark (64 KiB): produce more if there is more.
+        """``Call.queued`` is under the low-water mark (64 KiB): produce more if there is more.
 
-        Also called once right after the handler was made.
+        Called right after the handler was made, after messages came, and after bytes were sent;
+        so a handler that produces nothing is not called until one of these happens.
         """
 
     def closed(self) -> None:
