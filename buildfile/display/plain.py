@@ -65,6 +65,7 @@ class PlainDisplay:
         self._floor: str | None = None
         self._waiting_bytes = 0
         self._written = False
+        self._noted = False
         self._closed = False
 
     def update(self, change: Change) -> None:
@@ -92,7 +93,9 @@ class PlainDisplay:
     def say(self, text: str) -> None:
         """Write a note between the blocks."""
         self._interrupt()
-        self._separate()
+        if not self._noted:
+            self._separate()
+        self._noted = True
         self._out.line(logtext.name(text))
         self._serve()
         self._out.flush()
@@ -178,6 +181,7 @@ class PlainDisplay:
         if self._written:
             self._out.line("")
         self._written = True
+        self._noted = False
 
     def _write(self, vertex: Vertex, lines: list[str]) -> None:
         for line in lines:

@@ -268,6 +268,7 @@ def test_in_a_pseudo_terminal(pseudo: tuple[int, int]) -> None:
     terminal = Terminal(70, 12)
     terminal.write(written.replace("\r\n", "\n"))
     assert [line.split() for line in terminal.visible()] == [
+        ["·", "no", "daemon", "found"],
         ["·", "starting", "a", "private", "dockerd"],
         ["✔", "docker.io/library/debian:bookworm", "0.7s"],
         ["✔", "[app", "2/3]", "run", "make", "cached"],
