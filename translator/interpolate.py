@@ -16,6 +16,7 @@ from translator.template import Reference, Template, TemplateError
 from translator.value import Broken, Standing, Value, as_node, as_text, is_empty, kind_of
 
 _NO_NAMES: frozenset[str] = frozenset()
+_DEFAULTS = (":-", "-")
 
 
 def expand(node: Node, scope: Scope, found: Collector) -> Node:
@@ -124,7 +125,7 @@ class _Expansion:
         if isinstance(value, Missing) and not (value.replaceable and reference.operator):
             self._fault(reference, value.fault)
             return None
-        if isinstance(value, Missing) and value.warning:
+        if isinstance(value, Missing) and value.warning and reference.operator in _DEFAULTS:
             self._fault(reference, value.warning)
         return _OPERATORS[reference.operator](self, reference, value)
 

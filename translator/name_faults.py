@@ -203,6 +203,15 @@ def no_such_target(name: str, suggestion: str | None, known: Sequence[str]) -> D
     )
 
 
+def abstract_target(name: str) -> Diagnostic:
+    """A target that is there to be extended only."""
+    return Diagnostic(
+        code="abstract-target",
+        message=f"the target {name} is abstract and cannot be built",
+        hint="build a target that extends it",
+    )
+
+
 def no_default(known: Sequence[str]) -> Diagnostic:
     """No name on the command line, and no default."""
     if not known:

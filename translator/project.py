@@ -189,7 +189,9 @@ class _Loader:
             stages=tuple(stage_tables),
             sources=tuple(sources),
             warnings=self._found.faults,
-            _selection=Selection(targets=targets, groups=groups),
+            _selection=Selection(
+                targets=targets, groups=groups, abstract=tuple(tables.keys() - targets.keys())
+            ),
             _stages=stages,
         )
 

@@ -12,7 +12,7 @@ from translator import name_faults
 from translator import value_faults as faults
 from translator.circles import after_uses
 from translator.collector import Collector
-from translator.diagnostic import InvalidCommandError
+from translator.diagnostic import Diagnostic, InvalidCommandError
 from translator.document import Items, Node, Scalar
 from translator.interpolate import expand
 from translator.scope import Scope
@@ -30,6 +30,7 @@ class Selection:
 
     targets: Mapping[str, tuple[Target, ...]]
     groups: Mapping[str, tuple[str, ...]]
+    abstract: Sequence[str] = ()
 
     def select(self, names: Sequence[str]) -> tuple[Target, ...]:
         """The targets that ``names`` mean, each once, in the order in which they are named.
@@ -42,12 +43,17 @@ class Selection:
         for name in names or self._default():
             targets = self._meant(name)
             if not targets:
-                nearest = suggest(name, (*self.groups, *self.targets, *self._variants))
-                unknown.add(name_faults.no_such_target(name, nearest, tuple(self.targets)))
+                unknown.add(self._unknown(name))
             found.update((target.name, target) for target in targets)
         if len(unknown):
             raise InvalidCommandError(unknown.faults)
         return tuple(found.values())
+
+    def _unknown(self, name: str) -> Diagnostic:
+        if name in self.abstract:
+            return name_faults.abstract_target(name)
+        nearest = suggest(name, (*self.groups, *self.targets, *self._variants))
+        return name_faults.no_such_target(name, nearest, tuple(self.targets))
 
     @cached_property
     def _variants(self) -> Mapping[str, Target]:
