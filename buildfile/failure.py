@@ -56,8 +56,9 @@ def print_diagnostics(diagnostics: Iterable[Diagnostic], *, as_json: bool = Fals
         click.echo(render.to_json(diagnostics))
         return
     colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    for diagnostic in diagnostics:
-        click.echo(render.to_text(diagnostic, colour=colour), err=True)
+    for number, diagnostic in enumerate(diagnostics):
+        gap = "\n" if number else ""
+        click.echo(gap + render.to_text(diagnostic, colour=colour), err=True)
 
 
 def _show_diagnostics(error: BaseException) -> None:

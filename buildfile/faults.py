@@ -143,7 +143,7 @@ def agent_not_there(agent: SshAgent, reason: str) -> Diagnostic:
 def step_failed(
     name: str, reason: str, exit_code: int | None, spans: tuple[Span, ...], log: tuple[str, ...]
 ) -> Diagnostic:
-    """A step failed on the daemon. The end of its log is the hint."""
+    """A step failed on the daemon; ``log`` is the end of what it printed."""
     what = f"exit code {exit_code}" if exit_code is not None else reason
     related = tuple(Related(message="also from here", span=span) for span in spans[1:])
     tail = "\n".join(("the end of its log:", *(f"  {line}" for line in log))) if log else None
@@ -152,7 +152,7 @@ def step_failed(
         message=f"{name} failed: {what}",
         span=spans[0] if spans else None,
         related=related,
-        hint=tail,
+        log=log,
     )
 
 

@@ -16,7 +16,7 @@ count from 1, in characters, and ``end`` is the first character behind the span:
     {"diagnostics": [{"code": "unknown-key", "severity": "error", "message": "unknown key imag",
                       "span": {"file": "buildfile.yaml", "start": {"line": 7, "column": 14},
                                "end": {"line": 7, "column": 18}},
-                      "hint": "did you mean image?",
+                      "hint": "did you mean image?", "log": [],
                       "related": [{"message": "first defined here", "span": {...}}]}]}
 """
 
@@ -74,9 +74,12 @@ def to_text(diagnostic: Diagnostic, *, colour: bool = False) -> str:
     gutter = max([_gutter(diagnostic.span), *(width for _, width in notes)])
     lines = [_headline(diagnostic, palette)]
     lines += _drawing(diagnostic.span, diagnostic.severity, gutter, palette)
+    margin = palette.paint("gutter", " " * gutter + " =")
+    if diagnostic.log:
+        lines.append(f"{margin} the end of its log:")
+        lines += [f"{' ' * gutter}   {_safe(line)}" for line in diagnostic.log]
     if diagnostic.hint:
-        margin = " " * gutter + " ="
-        lines.append(f"{palette.paint('gutter', margin)} hint: {_safe(diagnostic.hint)}")
+        lines.append(f"{margin} hint: {_safe(diagnostic.hint)}")
     for related in diagnostic.related:
         lines.append(_note(related, palette))
         lines += _drawing(related.span, "note", gutter, palette)
@@ -214,6 +217,7 @@ def as_data(diagnostic: Diagnostic) -> dict[str, Any]:
         "message": diagnostic.message,
         "span": _span(diagnostic.span),
         "hint": diagnostic.hint,
+        "log": list(diagnostic.log),
         "related": [
             {"message": each.message, "span": _span(each.span)} for each in diagnostic.related
         ],

@@ -28,7 +28,8 @@ class Diagnostic:
 
     ``code`` is a stable kebab-case name (``unknown-key``), ``message`` says what is wrong in one
     sentence without a full stop, ``hint`` says what to do about it. ``span`` is None only where
-    no file is concerned (a command-line option, a missing file).
+    no file is concerned (a command-line option, a missing file). ``log`` is the end of what a
+    failing step printed, line by line.
     """
 
     code: str
@@ -37,6 +38,7 @@ class Diagnostic:
     related: tuple[Related, ...] = ()
     hint: str | None = None
     severity: Severity = "error"
+    log: tuple[str, ...] = ()
 
 
 class InvalidFileError(Exception):
