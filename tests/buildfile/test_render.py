@@ -136,6 +136,16 @@ def test_colours_only_when_asked() -> None:
     assert re.sub("\x1b\\[[0-9;]*m", "", coloured) == to_text(fault)
 
 
+def test_a_log_is_drawn_line_by_line_without_control_sequences() -> None:
+    fault = Diagnostic(code="c", message="m", log=("one", "\x1b[2Jtwo"))
+    assert to_text(fault).splitlines() == [
+        "error: m [c]",
+        "   = the end of its log:",
+        "     one",
+        "     \\x1b[2Jtwo",
+    ]
+
+
 @given(st.text(), st.integers(1, 5), st.integers(1, 30), st.integers(0, 3), st.integers(1, 30))
 def test_any_place_of_any_text_is_drawn(
     text: str, line: int, column: int, more: int, end: int
@@ -155,6 +165,7 @@ def test_json_has_every_field() -> None:
         message="größer",
         span=span((1, 7), (1, 11)),
         hint="do better",
+        log=("the last line",),
         related=(Related(message="there", span=span((3, 1), (3, 4))),),
     )
     assert json.loads(to_json([fault, Diagnostic(code="b", message="m", severity="warning")])) == {
@@ -169,6 +180,7 @@ def test_json_has_every_field() -> None:
                     "end": {"line": 1, "column": 11},
                 },
                 "hint": "do better",
+                "log": ["the last line"],
                 "related": [
                     {
                         "message": "there",
@@ -186,6 +198,7 @@ def test_json_has_every_field() -> None:
                 "message": "m",
                 "span": None,
                 "hint": None,
+                "log": [],
                 "related": [],
             },
         ]
