@@ -140,7 +140,7 @@ class _Layout:
     def named(self, ref: str) -> list[_Entry]:
         """The lines of index.json that bear a name; or the one of a digest, made if need be."""
         for place in range(len(_NAMES)):
-            if found := [entry for entry in self._index if entry.names[place] == ref]:
+            if found := [each for each in self._index if ref and each.names[place] == ref]:
                 return found
         listed = next((entry for entry in self._index if entry.digest == ref), None)
         if not listed and not self._has(ref):
