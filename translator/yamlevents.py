@@ -15,7 +15,7 @@ from translator.diagnostic import Diagnostic, Related
 from translator.span import Position, SourceFile, Span
 from translator.yamlfault import explain
 
-_DISALLOWED = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_DISALLOWED = "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 class BrokenError(Exception):
@@ -56,7 +56,7 @@ def events(file: SourceFile) -> Iterator[Any]:
 def _syntax_fault(file: SourceFile, error: Any) -> Diagnostic:
     mark = getattr(error, "problem_mark", None)
     if mark is None:
-        bad = _DISALLOWED.search(file.text)
+        bad = re.search(_DISALLOWED, file.text)
         return _character_fault(file, bad.start() if bad else 0)
     before = error.context_mark
     said = explain(

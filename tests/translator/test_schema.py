@@ -211,6 +211,16 @@ def agree(text: str) -> None:
     assert accepted == (not check(table))
 
 
+@pytest.mark.parametrize("name", sorted(SCHEMA["$defs"]))
+def test_every_keyword_of_the_schema_is_known_to_the_acceptor(name: str) -> None:
+    Acceptor(SCHEMA).compile(SCHEMA["$defs"][name])
+
+
+def test_an_unknown_keyword_is_no_keyword_to_pass_over() -> None:
+    with pytest.raises(KeyError, match="multipleOf"):
+        Acceptor({"multipleOf": 2})
+
+
 def misshapen() -> Iterator[str]:
     """The cases whose text is fine."""
     for case in sorted(CASES.iterdir()):
