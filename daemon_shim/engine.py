@@ -79,9 +79,9 @@ class EngineClient:
     def image_inspect(self, ref: str) -> EngineImage:
         """Look an image up. Raises SolveFailedError with code NOT_FOUND if there is none."""
         with self._request("GET", f"/images/{_path(ref)}/json") as response:
-            told = json.load(response)
+            told = self._parse(self._reading(response.read))
         return EngineImage(
-            id=told["Id"],
+            id=told.get("Id", ""),
             tags=tuple(told.get("RepoTags") or ()),
             digests=tuple(told.get("RepoDigests") or ()),
         )
@@ -115,6 +115,8 @@ class EngineClient:
         with self._request("GET", f"/images/{_path(ref)}/get") as response:
             while piece := self._reading(lambda: response.read(_PIECE)):
                 yield piece
+            if response.length:
+                raise self._lost()
 
     @contextmanager
     def _request(
@@ -141,10 +143,19 @@ class EngineClient:
     def _messages(self, response: http.client.HTTPResponse) -> Iterator[Mapping[str, Any]]:
         """The messages of a stream; an error in it comes after a good status, so look at each."""
         while line := self._reading(response.readline):
-            message = json.loads(line) if line.strip() else {}
+            message = self._parse(line) if line.strip() else {}
             if error := message.get("error"):
                 raise self._failed(error, "UNKNOWN")
             yield message
+
+    def _parse(self, text: bytes) -> Mapping[str, Any]:
+        try:
+            message = json.loads(text)
+        except ValueError:
+            message = None
+        if not isinstance(message, dict):
+            raise self._failed("the engine's answer cannot be read", "INTERNAL")
+        return message
 
     def _refused(self, response: http.client.HTTPResponse) -> DaemonError:
         body = response.read(64 * 1024)

@@ -53,9 +53,12 @@ def read(error: grpc.RpcError) -> Failure:
     packed = next(
         (entry.value for entry in error.trailing_metadata() or () if entry.key == _DETAILS), b""
     )
+    message = _NESTED.sub("", error.details() or "").strip() or "the daemon gives no reason"
+    # gRPC's own words for a stream that was reset: nothing that the daemon says.
+    cut = message.startswith("Stream removed") and not packed
     return Failure(
-        code=error.code().name,
-        message=_NESTED.sub("", error.details() or "").strip() or "the daemon gives no reason",
+        code="UNAVAILABLE" if cut else error.code().name,
+        message=message,
         details=tuple(_details(packed)),
     )
 
@@ -124,7 +127,7 @@ def _details(packed: bytes) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _json(data: bytes) -> object:
     try:
         return json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -151,7 +154,9 @@ def _range(file: str, entry: Mapping[str, Any]) -> SourceRange:
 def _position(entry: Mapping[str, Any], key: str) -> tuple[int, int]:
     """Line and character; their keys begin with a capital before v0.11."""
     position = entry.get(key)
-    lower = {name.lower(): value for name, value in position.items()} if position else {}
+    if not isinstance(position, dict):
+        return 0, 0
+    lower = {name.lower(): value for name, value in position.items()}
     return _number(lower, "line") or 0, _number(lower, "character") or 0
 
 

@@ -90,6 +90,7 @@ class Wire:
         self.timeout = timeout
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
+        self._closed = False
 
     @property
     def address(self) -> str:
@@ -126,8 +127,11 @@ class Wire:
     def error(self, told: Failure, *, vertex: str = "") -> DaemonError:
         """The error of a failed call.
 
-        A lost connection is dialled once more, for what dialling says is plainer than gRPC.
+        A lost connection is dialled once more, for what dialling says is plainer than gRPC. What
+        ``close`` ended is cancelled.
         """
+        if self._closed:
+            return failure.cancelled(self.address)
         error = failure.to_error(told, address=self.address, vertex=vertex)
         if not isinstance(error, LostConnectionError):
             return error
@@ -144,6 +148,7 @@ class Wire:
     def close(self) -> None:
         """Close the channel, which cancels what is under way, and the transport."""
         with self._lock:
+            self._closed = True
             channel, self._channel = self._channel, None
         if channel:
             channel.close()
@@ -151,6 +156,8 @@ class Wire:
 
     def _open(self) -> grpc.Channel:
         with self._lock:
+            if self._closed:
+                raise failure.cancelled(self.address)
             if not self._channel:
                 self.transport.connect(self.timeout).close()
                 self._channel = self.transport.grpc_channel()

@@ -2,8 +2,8 @@
 
 A transport is made from an address by ``daemon_shim.transports.transport_for`` (scheme table). It
 serves two users: the session dials connections of its own (``connect``), and grpcio gets a target
-that it can dial itself (``grpc_channel``): directly where it can (unix, tcp with TLS), or through
-a private relay on a unix socket where the stream needs work first (a Docker Engine's upgrade).
+that it can dial itself (``grpc_channel``): directly where it can (unix, plain tcp), or through
+a private relay on a unix socket where the stream needs work first (TLS, a Docker Engine's upgrade).
 """
 
 from __future__ import annotations

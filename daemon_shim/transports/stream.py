@@ -22,6 +22,10 @@ _OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.max_receive_message_length", RECEIVE_LIMIT),
     # The daemon judges what is too long for it (4 MiB to v0.13, then 16 MiB).
     ("grpc.max_send_message_length", -1),
+    # A failed build's trailers hold the whole source file (errdefs.Source, v0.8 and later); the
+    # daemon resets the stream where they are longer than this, and no reason is left.
+    ("grpc.max_metadata_size", RECEIVE_LIMIT),
+    ("grpc.absolute_max_metadata_size", RECEIVE_LIMIT),
     ("grpc.enable_http_proxy", 0),
     ("grpc.enable_retries", 0),
     # A channel's connections are its own: another's failures must not hold it back.
