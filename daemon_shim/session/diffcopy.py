@@ -27,6 +27,8 @@ _TYPES = {  # Go's os.FileMode
 }
 _BITS = {stat.S_ISUID: 1 << 23, stat.S_ISGID: 1 << 22, stat.S_ISVTX: 1 << 20}
 _LOW = 28
+_PAIRS = [bytes((low | 0x80, high | 0x80)) for high in range(128) for low in range(128)]
+"""Two bytes of a longer varint, by their 14 bits."""
 _upper: dict[int, bytes] = {}
 _UPPER_KEPT = 4096
 
@@ -65,16 +67,10 @@ def stat_packet(path: bytes, mode: bytes, size: int, mtime_ns: int, rest: bytes 
     ``mode`` is a ``mode_field``, ``size`` in bytes, ``mtime_ns`` in nanoseconds since 1970, and
     ``rest`` what ``link_field``, ``device_field`` and ``xattr_field`` gave.
     """
-    body = b"\x0a%b%b%b%b\x30%b%b" % (
-        varint(len(path)),
-        path,
-        mode,
-        b"\x28" + varint(size) if size else b"",
-        _time(mtime_ns),
-        rest,
-    )
-    packet = b"\x12" + varint(len(body)) + body
-    return _PREFIX.pack(0, len(packet)) + packet
+    sized = b"\x28" + varint(size) if size else b""
+    body = varint(len(path)) + path + mode + sized + b"\x30" + _time(mtime_ns) + rest
+    head = b"\x12" + varint(len(body) + 1) + b"\x0a"
+    return _PREFIX.pack(0, len(head) + len(body)) + head + body
 
 
 def _time(value: int) -> bytes:
@@ -87,8 +83,7 @@ def _time(value: int) -> bytes:
         if len(_upper) > _UPPER_KEPT:
             _upper.clear()
         known = _upper[upper] = varint(upper)
-    low = (value | 0x80, value >> 7 | 0x80, value >> 14 | 0x80, value >> 21 | 0x80)
-    return bytes((low[0] & 0xFF, low[1] & 0xFF, low[2] & 0xFF, low[3] & 0xFF)) + known
+    return _PAIRS[value & 0x3FFF] + _PAIRS[value >> 14 & 0x3FFF] + known
 
 
 def link_field(target: bytes) -> bytes:

@@ -23,7 +23,7 @@ class FileData:
     def __init__(self, root: Root) -> None:
         self._root = root
         self._id = 0
-        self._file = Listed("", "", 0)
+        self._file: Listed = ("", "", 0)
         self._fd = -1
         self._left = 0
 
@@ -38,7 +38,7 @@ class FileData:
         size = 0
         while wanted and size < _BATCH:
             file_id, file = wanted[0]
-            if file.size > _BATCH:
+            if file[2] > _BATCH:
                 if not small:
                     wanted.popleft()
                     self._start(file_id, file)
@@ -60,17 +60,18 @@ class FileData:
             self._fd = -1
 
     def _whole(self, file: Listed) -> bytes:
-        if not file.size:
+        size = file[2]
+        if not size:
             return b""
         fd = self._open(file)
         try:
-            return self._read(fd, file, file.size)
+            return self._read(fd, file, size)
         finally:
             os.close(fd)
 
     def _start(self, file_id: int, file: Listed) -> None:
         self._fd = self._open(file)
-        self._id, self._file, self._left = file_id, file, file.size
+        self._id, self._file, self._left = file_id, file, file[2]
 
     def _piece(self) -> list[bytes]:
         size = min(_PIECE, self._left)
@@ -84,7 +85,7 @@ class FileData:
 
     def _open(self, file: Listed) -> int:
         try:
-            return self._root.open_file(file.folder, file.name)
+            return self._root.open_file(file[0], file[1])
         except OSError as error:
             raise SourceError.of(_path(file), error) from error
 
@@ -101,4 +102,5 @@ class FileData:
 
 
 def _path(file: Listed) -> str:
-    return f"{file.folder}/{file.name}" if file.folder else file.name
+    folder, name, _ = file
+    return f"{folder}/{name}" if folder else name

@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TypeAlias
 
 from daemon_shim.session import diffcopy
 from daemon_shim.session.root import Root
@@ -18,6 +18,7 @@ from daemon_shim.session.selection import Selection, State
 
 _BATCH = 64 << 10
 _OPEN_LEVELS = 64
+_KIND = 0o170000  # S_IFMT
 _NO_XATTRS = (errno.ENOTSUP, errno.ENOSYS)
 _SKIPPED_XATTRS = "com.apple."
 
@@ -36,12 +37,8 @@ class SourceError(Exception):
         return cls(path, (error.strerror or str(error)).lower())
 
 
-class Listed(NamedTuple):
-    """A file whose data the daemon may ask for: where it is, and its size when listed."""
-
-    folder: str
-    name: str
-    size: int
+Listed: TypeAlias = tuple[str, str, int]
+"""A file whose data the daemon may ask for: folder, name, and its size in bytes when listed."""
 
 
 class _Level:
@@ -86,6 +83,7 @@ class Walk:
         self._selection = None if selection.everything else selection
         self._start = selection.start
         self._stack: list[_Level] = []
+        self._unannounced = False
         self._count = 0
         self._modes: dict[int, bytes] = {}
         self._links: dict[tuple[int, int], bytes] = {}
@@ -130,7 +128,8 @@ class Walk:
             if self._selection is not None:
                 keep, descend, state = self._selection.judge(path, state)
             if keep:
-                yield from self._announce()
+                if self._unannounced:
+                    yield from self._announce()
                 try:
                     packet, is_folder = self._packet(level, name, path)
                 except FileNotFoundError:
@@ -155,6 +154,7 @@ class Walk:
         except OSError as error:
             raise SourceError.of(path, error) from error
         level.announced = kept
+        self._unannounced = self._unannounced or not kept
         self._stack.append(level)
         if len(self._stack) > _OPEN_LEVELS:
             self._stack[-_OPEN_LEVELS].close()
@@ -162,6 +162,7 @@ class Walk:
 
     def _announce(self) -> Iterator[bytes]:
         """Give the packets of folders that were left out until something in them was kept."""
+        self._unannounced = False
         for level in self._stack:
             if not level.announced:
                 level.announced = True
@@ -181,25 +182,32 @@ class Walk:
         """Make the packet of an entry; return it, and whether it is a folder."""
         status = os.stat(name, dir_fd=level.fd, follow_symlinks=False)
         wire = _wire(path)
-        kind = stat.S_IFMT(status.st_mode)
-        size, rest = status.st_size, b""
-        if kind == stat.S_IFDIR:
+        unix_mode, size = status.st_mode, status.st_size
+        kind = unix_mode & _KIND
+        rest = self._xattrs(path)
+        if kind == stat.S_IFREG:
+            self.files[self._count] = (level.path, name, size)
+            if status.st_nlink > 1:
+                rest += self._hard_link(status, wire)
+        elif kind == stat.S_IFDIR:
             size = 0
-        elif kind == stat.S_IFLNK:
-            rest = diffcopy.link_field(_wire(os.readlink(name, dir_fd=level.fd), path))
         else:
-            if kind != stat.S_IFREG:
-                rest = _device(status, kind)
-            rest += self._hard_link(status, wire)
-            if kind in (stat.S_IFREG, stat.S_IFSOCK):
-                self.files[self._count] = Listed(level.path, name, size)
-        mode = self._modes.get(status.st_mode)
+            rest += self._special(level, name, path, status)
+        mode = self._modes.get(unix_mode)
         if mode is None:
-            mode = self._modes[status.st_mode] = diffcopy.mode_field(status.st_mode)
-        rest += self._xattrs(path)
+            mode = self._modes[unix_mode] = diffcopy.mode_field(unix_mode)
         self._count += 1
         packet = diffcopy.stat_packet(wire, mode, size, status.st_mtime_ns, rest)
         return packet, kind == stat.S_IFDIR
+
+    def _special(self, level: _Level, name: str, path: str, status: os.stat_result) -> bytes:
+        """The fields of a symlink, device, fifo or socket."""
+        kind = status.st_mode & _KIND
+        if kind == stat.S_IFLNK:
+            return diffcopy.link_field(_wire(os.readlink(name, dir_fd=level.fd), path))
+        if kind == stat.S_IFSOCK:
+            self.files[self._count] = (level.path, name, 0)
+        return _device(status, kind) + self._hard_link(status, _wire(path))
 
     def _hard_link(self, status: os.stat_result, wire: bytes) -> bytes:
         if status.st_nlink < 2:
