@@ -1,0 +1,1 @@
+"""Logins to container registries, as Docker keeps them, and the token exchange."""
