@@ -87,8 +87,8 @@ _checksum = form(
 )
 _commit = form(
     "a commit",
-    partial(_matching, r"[0-9a-fA-F]{7,64}"),
-    "write its hexadecimal digits, best all 40 of them",
+    partial(_matching, r"[0-9a-f]{40}|[0-9a-f]{64}"),
+    "write the full commit, 40 hexadecimal digits",
 )
 _ignore_file = form("an ignore file", {"none": False, "default": True}.get)
 

@@ -70,7 +70,7 @@ _STAGE = fields(
     network=network,
     image=image_options,
 )
-_APART = ("from", "platform")
+_APART = ("from", "platform", "description")
 
 
 def stage(
@@ -79,7 +79,7 @@ def stage(
     """The stage ``ref`` on ``platform``.
 
     ``below`` resolves the names in ``from``, ``reading`` all others. Whether ``platform`` is what
-    the stage says has been decided already.
+    the stage says has been decided already; ``description`` is for people.
     """
     start = node.entries.get("from")
     if start is None:
