@@ -111,8 +111,8 @@ class _Read:
         with _told(self._digest):
             self._fd = open_blob(self._layout, self._digest)
         self._at, self._end = _range(request, os.fstat(self._fd).st_size)
-        # At least one, whatever else waits: ``writable`` is told only of what is on the way.
-        self._send_piece()
+        if self._at == self._end:
+            self._call.finish()
         self.writable()
 
     def half_closed(self) -> None:
@@ -125,13 +125,11 @@ class _Read:
 
     def _send_piece(self) -> None:
         """Send the next piece, and the end after the last one."""
-        size = min(_PIECE, self._end - self._at)
-        if size:
-            data = self._piece(size)
-            head = b"\x08" + varint(self._at) + b"\x12" + varint(len(data))  # ReadContentResponse
-            self._call.send_framed(prefix(len(head) + len(data)) + head)
-            self._call.send_framed(data)
-            self._at += len(data)
+        data = self._piece(min(_PIECE, self._end - self._at))
+        head = b"\x08" + varint(self._at) + b"\x12" + varint(len(data))  # ReadContentResponse
+        self._call.send_framed(prefix(len(head) + len(data)) + head)
+        self._call.send_framed(data)
+        self._at += len(data)
         if self._at == self._end:
             self._call.finish()
 
