@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from buildfile.connect import DaemonChoice, connected
 from buildfile.exits import UsageError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from buildfile.supplies import Supplies
     from daemon_shim.client import Daemon
     from translator.project import Project
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,28 +109,30 @@ def prepare(
     """
     from buildfile.images import resolve_images
     from buildfile.plan import draft, needed_images, plan
-    from buildfile.supplies import gather, login_service
+    from buildfile.supplies import gather, read_logins
+    from daemon_shim.session.auth import Auth
 
     environment = os.environ if options.environment is None else options.environment
     epoch = environment.get("SOURCE_DATE_EPOCH", "")
     secrets = {**project.secrets, **{each.id: each for each in options.secrets}}
     agents = {**project.ssh, **{each.id: each for each in options.agents}}
     drafts = draft(project, project.select(targets), daemon.info(), epoch)
-    images = resolve_images(needed_images(drafts), daemon, services=[login_service()])
+    logins = read_logins(environment)
+    images = resolve_images(needed_images(drafts), daemon, services=[Auth(logins)])
     made = plan(drafts, daemon.info(), images, no_cache=options.no_cache, epoch=epoch)
     parts = [part for job in made.jobs for part in job.parts]
     supplies = gather(
-        secrets,
-        agents,
-        used_secrets=_all(part.secrets for part in parts),
-        used_agents=_all(part.ssh for part in parts),
-        environment=environment,
+        _used(secrets, (part.secrets for part in parts)),
+        _used(agents, (part.ssh for part in parts)),
+        logins,
+        environment,
     )
     return made, supplies
 
 
-def _all(groups: Iterable[Iterable[str]]) -> set[str]:
-    return {name for group in groups for name in group}
+def _used(known: Mapping[str, T], groups: Iterable[Iterable[str]]) -> list[T]:
+    names = {name for group in groups for name in group}
+    return [known[name] for name in sorted(names & known.keys())]
 
 
 def _check_writable(path: str) -> None:

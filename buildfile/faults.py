@@ -146,7 +146,6 @@ def step_failed(
     """A step failed on the daemon; ``log`` is the end of what it printed."""
     what = f"exit code {exit_code}" if exit_code is not None else reason
     related = tuple(Related(message="also from here", span=span) for span in spans[1:])
-    tail = "\n".join(("the end of its log:", *(f"  {line}" for line in log))) if log else None
     return Diagnostic(
         code="step-failed",
         message=f"{name} failed: {what}",

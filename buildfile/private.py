@@ -20,6 +20,8 @@ from pathlib import Path
 
 from daemon_shim.errors import UnreachableError
 
+# Daemons are meant to outlive us; held here, Python does not warn of them as forgotten children.
+_LEFT_RUNNING: list[subprocess.Popen[bytes]] = []
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 _LOG_TAIL = 15
@@ -229,6 +231,7 @@ def _launch(launcher: Launcher, folders: Folders, environment: Mapping[str, str]
         started_ticks=_ticks(process.pid),
     )
     folders.record.write_text(json.dumps(asdict(record)))
+    _LEFT_RUNNING.append(process)
     return record
 
 
@@ -270,6 +273,9 @@ def _terminate(record: Record) -> None:
         time.sleep(0.05)
     if _ticks(record.pid) == record.started_ticks:
         _signal(record.pid, signal.SIGKILL)
+    for child in [each for each in _LEFT_RUNNING if each.pid == record.pid]:
+        child.wait()
+        _LEFT_RUNNING.remove(child)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

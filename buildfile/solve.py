@@ -26,6 +26,7 @@ from daemon_shim.session.filesync import FileSync, LocalFolder, SourceFault
 from daemon_shim.session.host import SessionHost
 from daemon_shim.session.outputs import FileOutput, FolderOutput, Output, StreamOutput
 from daemon_shim.session.service import Service
+from translator.reference import Reference
 
 
 class SourceFaultError(DaemonError):
@@ -231,9 +232,7 @@ def _cause(
 
 
 def _login(name: str, supplies: Supplies) -> RegistryLogin:
-    from daemon_shim.registry.config import registry_host
-
-    host = registry_host(name)
+    host = Reference.parse(name).domain
     login = supplies.logins.login(host)
     return RegistryLogin(
         username=login.username,

@@ -6,7 +6,6 @@ a run use.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from buildfile import faults
+from buildfile.exits import UsageError
 from translator.diagnostic import Diagnostic, InvalidFileError
 from translator.target import Secret, SshAgent
 
 if TYPE_CHECKING:
     from daemon_shim.registry.config import DockerConfig
     from daemon_shim.session.service import Service
-    from daemon_shim.session.ssh import AgentSocket, KeyFiles
+    from daemon_shim.session.ssh_agent import Agent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,51 +28,46 @@ class Supplies:
     """Readers of secrets and agents by id, and the registry logins."""
 
     secrets: Mapping[str, Callable[[], bytes]]
-    agents: Mapping[str, AgentSocket | KeyFiles]
+    agents: Mapping[str, Agent]
     logins: DockerConfig
 
     def services(self) -> list[Service]:
         """The session services that serve them."""
+        from daemon_shim.session.auth import Auth
         from daemon_shim.session.secrets import Secrets
         from daemon_shim.session.ssh import Ssh
 
-        return [Secrets(self.secrets), Ssh(self.agents), login_service(self.logins)]
+        return [Secrets(self.secrets), Ssh(self.agents), Auth(self.logins)]
 
 
-def login_service(logins: DockerConfig | None = None) -> Service:
-    """The service for a session that only looks images up; ``logins`` None: the user's own."""
+def read_logins(environment: Mapping[str, str]) -> DockerConfig:
+    """The user's registry logins. Raises UsageError where Docker's config cannot be read."""
     from daemon_shim.registry.config import DockerConfig
-    from daemon_shim.session.auth import Auth
+    from daemon_shim.registry.login import LoginError
 
-    return Auth(logins or DockerConfig.load())
+    try:
+        return DockerConfig.load(environment)
+    except LoginError as error:
+        raise UsageError(str(error)) from error
 
 
 def gather(
-    secrets: Mapping[str, Secret],
-    agents: Mapping[str, SshAgent],
-    *,
-    used_secrets: Iterable[str],
-    used_agents: Iterable[str],
-    environment: Mapping[str, str] | None = None,
+    secrets: Iterable[Secret],
+    agents: Iterable[SshAgent],
+    logins: DockerConfig,
+    environment: Mapping[str, str],
 ) -> Supplies:
-    """Find what the run uses. Raises InvalidFileError for all that is not set or not there."""
-    from daemon_shim.registry.config import DockerConfig
-
-    environment = os.environ if environment is None else environment
+    """Open what a run uses. Raises InvalidFileError for all that is not set or not there."""
     found: list[Diagnostic] = []
-    readers = {
-        id_: reader
-        for id_ in sorted(set(used_secrets) & set(secrets))
-        if (reader := _secret(secrets[id_], environment, found))
-    }
-    opened = {
-        id_: agent
-        for id_ in sorted(set(used_agents) & set(agents))
-        if (agent := _agent(agents[id_], found))
-    }
+    readers = {each.id: _secret(each, environment, found) for each in secrets}
+    opened = {each.id: _agent(each, environment, found) for each in agents}
     if found:
         raise InvalidFileError(found)
-    return Supplies(secrets=readers, agents=opened, logins=DockerConfig.load())
+    return Supplies(
+        secrets={id_: reader for id_, reader in readers.items() if reader},
+        agents={id_: agent for id_, agent in opened.items() if agent},
+        logins=logins,
+    )
 
 
 def _secret(
@@ -94,11 +89,14 @@ def _secret(
     return None
 
 
-def _agent(agent: SshAgent, found: list[Diagnostic]) -> AgentSocket | KeyFiles | None:
-    from daemon_shim.session.ssh import SshError, agent_of
+def _agent(
+    agent: SshAgent, environment: Mapping[str, str], found: list[Diagnostic]
+) -> Agent | None:
+    from daemon_shim.session.ssh_agent import SshError, agent_of
 
+    places = agent.keys or ((agent.agent,) if agent.agent else ())
     try:
-        return agent_of(agent.keys or ([agent.agent] if agent.agent else []))
+        return agent_of(places, auth_sock=environment.get("SSH_AUTH_SOCK", ""))
     except SshError as error:
         if not agent.optional:
             found.append(faults.agent_not_there(agent, str(error)))

@@ -14,25 +14,16 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from daemon_shim.errors import DaemonError, LostConnectionError, SolveFailedError
-from daemon_shim.transports.base import Stream
+from daemon_shim.transports.base import Transport
 
 T = TypeVar("T")
 
 _PIECE = 1024 * 1024
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
-
-
-class Dials(Protocol):
-    """What opens plain streams to an engine, as ``StreamTransport`` does."""
-
-    address: str
-
-    def dial(self, timeout: float) -> Stream:
-        """Open a stream that speaks HTTP/1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +63,7 @@ class EngineClient:
     goes away, and SolveFailedError for whatever it refuses.
     """
 
-    def __init__(self, transport: Dials, *, timeout: float = 5.0) -> None:
+    def __init__(self, transport: Transport, *, timeout: float = 5.0) -> None:
         self._transport = transport
         self._timeout = timeout
 

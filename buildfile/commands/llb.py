@@ -98,10 +98,11 @@ def _images(instance: Instance, choice: Any) -> Mapping[ImageNeed, ResolvedImage
         return {}
     from buildfile.connect import connected
     from buildfile.images import resolve_images
-    from buildfile.supplies import login_service
+    from buildfile.supplies import read_logins
+    from daemon_shim.session.auth import Auth
 
     with connected(choice, lambda text: click.echo(text, err=True)) as daemon:
-        return resolve_images(needs, daemon, services=[login_service()])
+        return resolve_images(needs, daemon, services=[Auth(read_logins(os.environ))])
 
 
 def _writer(format_: str) -> Callable[[bytes], None]:

@@ -50,6 +50,9 @@ class Transport(Protocol):
         or TlsError.
         """
 
+    def dial(self, timeout: float) -> Stream:
+        """Dial without an upgrade: an engine then speaks HTTP/1. As ``connect`` else."""
+
     def grpc_channel(self) -> grpc.Channel:
         """A new grpcio channel to the daemon, receive limit 16 MiB or more, no keepalive."""
 
