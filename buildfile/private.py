@@ -11,8 +11,8 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -69,8 +69,9 @@ class Folders:
         """The user's folders; the socket stands in a short path, for a socket's path is limited."""
         home = Path(environment.get("HOME") or Path.home())
         state = Path(environment.get("XDG_STATE_HOME") or home / ".local" / "state")
-        runtime = environment.get("XDG_RUNTIME_DIR") or f"{tempfile.gettempdir()}/run-{os.getuid()}"
-        return cls(state=state / "buildfile" / "daemon", runtime=Path(runtime) / "buildfile")
+        own = environment.get("XDG_RUNTIME_DIR")
+        runtime = Path(own, "buildfile") if own else Path("/tmp", f"buildfile-{os.getuid()}")  # noqa: S108 - checked in make
+        return cls(state=state / "buildfile" / "daemon", runtime=runtime)
 
     @property
     def socket(self) -> Path:
@@ -91,9 +92,10 @@ class Folders:
         """Create both folders, for this user alone. Raises UnreachableError if not ours."""
         self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if self.runtime.stat().st_uid != os.getuid():
+        made = self.runtime.lstat()
+        if made.st_uid != os.getuid() or not stat.S_ISDIR(made.st_mode) or made.st_mode & 0o022:
             raise UnreachableError(
-                f"{self.runtime} belongs to another user",
+                f"{self.runtime} is not a folder of this user alone",
                 hint="set XDG_RUNTIME_DIR to a folder of your own",
             )
 
