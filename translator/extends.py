@@ -25,15 +25,21 @@ _OWN = ("abstract", "extends")
 
 def resolve(
     tables: Mapping[str, Table], overrides: Overrides, scope: Scope, found: Collector
-) -> dict[str, Table]:
-    """Each target's table with all that it inherits, its own ``abstract`` and ``extends`` kept."""
+) -> tuple[dict[str, Table], frozenset[str]]:
+    """Each target's table with all that it inherits, its own ``abstract`` and ``extends`` kept.
+
+    Besides, the names of targets that extend themselves, whose tables lack something.
+    """
     inner = scope.within("extends", (), {})
     parents = {
         name: _parents(apply(table, overrides.of(name)), tables, inner, found)
         for name, table in tables.items()
     }
 
+    circular: set[str] = set()
+
     def circle(names: Sequence[str]) -> None:
+        circular.update(names)
         following = (*names[1:], names[0])
         steps = zip(names, following, strict=True)
         spans = [_span_of(parents[name], after) for name, after in steps]
@@ -42,7 +48,7 @@ def resolve(
     resolved: dict[str, Table] = {}
     for name in after_uses(tables, lambda name: [node.text for node in parents[name]], circle):
         resolved[name] = _resolved(name, tables[name], parents[name], resolved, overrides)
-    return {name: resolved[name] for name in tables}
+    return {name: resolved[name] for name in tables}, frozenset(circular)
 
 
 def is_abstract(table: Table) -> bool:

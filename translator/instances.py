@@ -244,7 +244,7 @@ def _variant(platform: Platform, reads: frozenset[str], setting: Setting) -> str
     parts = [platform.slug]
     for name in sorted(reads):
         if name == BUILD:
-            if setting.build_platform != setting.platform:
+            if setting.build_platform != platform:
                 parts.append(f"build={setting.build_platform.slug}")
         elif name.startswith("platform"):
             if setting.platform != platform:

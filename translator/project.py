@@ -247,7 +247,7 @@ class _Loader:
     ) -> tuple[dict[str, tuple[Target, ...]], tuple[str, ...]]:
         """The targets, and the names of all of them and their variants."""
         overrides = parse(self._inputs.overrides, self._folder, self._found)
-        resolved = resolve(tables, overrides, scope, self._found)
+        resolved, circular = resolve(tables, overrides, scope, self._found)
         cache = top.entries.get("cache")
         reader = TargetReader(
             scope=scope,
@@ -257,7 +257,7 @@ class _Loader:
             cache=cache.value if cache else None,
         )
         targets = {
-            name: tuple(reader.variants(name, table))
+            name: () if name in circular else tuple(reader.variants(name, table))
             for name, table in resolved.items()
             if not is_abstract(table)
         }
