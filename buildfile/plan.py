@@ -23,6 +23,8 @@ from translator.project import Project
 from translator.stage import Instance, Run
 from translator.target import CacheEntry, Target
 
+_LAYOUTS = "source.ocilayout"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
@@ -206,12 +208,13 @@ def _refusals(
         for part in job.parts:
             for need in missing(part.needs, info.llb_caps):
                 yield faults.lacks_capability(need, info)
+            if part.stores and info.has(_LAYOUTS):
+                # Engines without the containerd image store list the capability, and fail.
+                yield from _refused(support.reason(info, "source", "oci-layout"), job, info)
         for each in job.exports:
             if each.refusal:
                 yield faults.lacks_output(each.output, each.refusal, info)
         yield from _cache_refusals(job, info)
-        if any(part.stores for part in job.parts):
-            yield from _refused(support.reason(info, "source", "oci-layout"), job, info)
         yield from _attestation_refusals(job, info)
     for draft_ in drafts:
         yield from _foreign_platforms(draft_, info)

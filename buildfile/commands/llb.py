@@ -14,6 +14,7 @@ from buildfile.commands.file_options import file_options, load_options, targets_
 from buildfile.exits import UsageError
 
 if TYPE_CHECKING:
+    from buildfile.connect import DaemonChoice
     from translator.compiled import ImageNeed, ResolvedImage
     from translator.project import Project
     from translator.stage import Instance
@@ -58,7 +59,10 @@ def command(
 
 
 def _definition(
-    project: Project, targets: tuple[str, ...], platform: str | None, choice: Any
+    project: Project,
+    targets: tuple[str, ...],
+    platform: str | None,
+    choice: DaemonChoice | None,
 ) -> bytes:
     from buildfile.contexts import ignore_patterns
     from translator.compile import compile_instances
@@ -89,20 +93,22 @@ def _instance(project: Project, targets: tuple[str, ...], platform: str | None) 
     return project.instantiate(target, wanted, own)
 
 
-def _images(instance: Instance, choice: Any) -> Mapping[ImageNeed, ResolvedImage]:
-    """Ask a daemon where there is something to ask."""
+def _images(instance: Instance, choice: DaemonChoice | None) -> Mapping[ImageNeed, ResolvedImage]:
+    """Look layouts up on this machine, and ask a daemon for the rest, if one may be asked."""
+    from buildfile.images import resolve_images, resolve_layouts
     from translator.compile import images_needed
 
     needs = images_needed([instance])
-    if not needs or choice is None:
-        return {}
+    known = resolve_layouts(needs)
+    if choice is None or len(known) == len(needs):
+        return known
     from buildfile.connect import connected
-    from buildfile.images import resolve_images
     from buildfile.supplies import read_logins
     from daemon_shim.session.auth import Auth
 
     with connected(choice, lambda text: click.echo(text, err=True)) as daemon:
-        return resolve_images(needs, daemon, services=[Auth(read_logins(os.environ))])
+        services = [Auth(read_logins(os.environ))]
+        return resolve_images(needs, daemon, services=services, known=known)
 
 
 def _writer(format_: str) -> Callable[[bytes], None]:
