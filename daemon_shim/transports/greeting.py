@@ -16,12 +16,14 @@ from enum import Enum
 from daemon_shim.transports.base import Stream
 from daemon_shim.transports.deadline import Deadline
 from daemon_shim.transports.dial import Dialler, not_buildkit
-from daemon_shim.transports.tls import TlsDialler, cut_off, stream_error
+from daemon_shim.transports.tls import TlsDialler, client_hello, cut_off, stream_error
 
 _PING = b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n"
 _EMPTY_SETTINGS = b"\0\0\0\x04\0\0\0\0\0"
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _EMPTY_SETTINGS
 _FRAME_HEAD = 9
+# An alert and a handshake, of any version.
+_TLS_RECORDS = (b"\x15\x03", b"\x16\x03")
 _HEAD_LIMIT = 16 * 1024
 _ENGINE_HEADERS = re.compile(rb"^(api-version|docker-experimental)\s*:", re.I | re.M)
 
@@ -67,11 +69,19 @@ def is_engine(dialler: Dialler, address: str, deadline: Deadline) -> bool:
     if answer in (_Answer.HTTP1, _Answer.NOTHING, _Answer.OTHER):
         again = _ask(dialler, address, deadline, _PREFACE)
         answer = again if again is _Answer.HTTP2 else answer
-    if answer is _Answer.NOTHING and isinstance(dialler, TlsDialler):
-        raise cut_off(address)
+    if answer is _Answer.NOTHING:
+        answer = _why_nothing(dialler, address, deadline)
     if refusal := _REFUSALS.get(answer):
         raise not_buildkit(address, refusal.what, refusal.hint)
     return answer is _Answer.ENGINE
+
+
+def _why_nothing(dialler: Dialler, address: str, deadline: Deadline) -> _Answer:
+    """A TLS server leaves at the first plain byte; one that we speak TLS with has its reasons."""
+    if isinstance(dialler, TlsDialler):
+        raise cut_off(address)
+    hello = _ask(dialler, address, deadline, client_hello())
+    return hello if hello is _Answer.TLS else _Answer.NOTHING
 
 
 def _ask(dialler: Dialler, address: str, deadline: Deadline, question: bytes) -> _Answer:
@@ -106,7 +116,7 @@ def _receive(stream: Stream, deadline: Deadline) -> bytes:
 def _complete(answer: bytes) -> bool:
     if answer.startswith(b"HTTP/"):
         return b"\r\n\r\n" in answer or len(answer) > _HEAD_LIMIT
-    return len(answer) >= _FRAME_HEAD or answer.startswith(b"\x15\x03")
+    return len(answer) >= _FRAME_HEAD or answer.startswith(_TLS_RECORDS)
 
 
 def _classify(answer: bytes) -> _Answer:
@@ -114,7 +124,7 @@ def _classify(answer: bytes) -> _Answer:
         return _Answer.NOTHING
     if answer.startswith(b"HTTP/1."):
         return _Answer.ENGINE if _ENGINE_HEADERS.search(answer) else _Answer.HTTP1
-    if answer.startswith(b"\x15\x03"):
+    if answer.startswith(_TLS_RECORDS):
         return _Answer.TLS
     settings = len(answer) >= _FRAME_HEAD and answer[3] == 4 and answer[5:9] == b"\0\0\0\0"
     return _Answer.HTTP2 if settings else _Answer.OTHER

@@ -43,6 +43,7 @@ class StreamTransport:
         self._dialler = dialler
         self._engine = engine
         self._relay: Relay | None = None
+        self._patience = _DIAL_SECONDS
         self._lock = threading.Lock()
 
     @property
@@ -51,7 +52,8 @@ class StreamTransport:
         return self._known_engine(Deadline(_DIAL_SECONDS))
 
     def connect(self, timeout: float) -> Stream:
-        """Dial; see ``Transport.connect``."""
+        """Dial; see ``Transport.connect``. The relay dials with the longest time ever given."""
+        self._patience = max(self._patience, timeout)
         deadline = Deadline(timeout)
         engine = self._known_engine(deadline)
         stream = self._dialler.dial(self.address, deadline)
@@ -98,5 +100,5 @@ class StreamTransport:
             return direct
         with self._lock:
             if not self._relay:
-                self._relay = Relay(lambda: self.connect(_DIAL_SECONDS))
+                self._relay = Relay(lambda: self.connect(self._patience))
             return self._relay.target

@@ -6,6 +6,7 @@ the first read; ``greeting`` reads once before a transport is used, so such a re
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ssl
 from dataclasses import dataclass
@@ -140,6 +141,16 @@ def stream_error(
     what, hint = _explain(error)
     message = f"no TLS connection to {address}: {what.format(name=name)}"
     return TlsError(message, address=address, hint=hint)
+
+
+def client_hello() -> bytes:
+    """The first bytes of a TLS handshake with anybody."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing).do_handshake()
+    return outgoing.read()
 
 
 def cut_off(address: str) -> TlsError:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon_shim.client import Daemon
-from daemon_shim.errors import TlsError
+from daemon_shim.errors import TlsError, UnreachableError
 from daemon_shim.transports import transport_for
 from daemon_shim.transports.base import TlsFiles
 from tests.daemon_shim.transports.certificates import Authority, Pair
@@ -156,6 +156,23 @@ def test_a_server_that_leaves_after_the_handshake(place: Place) -> None:
     with listening(serve) as address:
         tls = TlsFiles(ca=place.ours.path)
         refused(address, tls, "closes the connection after the handshake", "--tlscert")
+
+
+def test_a_tls_server_that_is_dialled_plainly(place: Place) -> None:
+    """Some answer a plain byte with an alert, and some (Go) just leave."""
+    context = place.context()
+
+    def leaves(stream: socket.socket) -> None:
+        if stream.recv(1, socket.MSG_PEEK) == b"\x16":
+            context.wrap_socket(stream, server_side=True).close()
+
+    for serve in (leaves, tls_before(place.control.socket, context)):
+        with (
+            listening(serve) as address,
+            pytest.raises(UnreachableError, match="it wants TLS") as caught,
+        ):
+            transport_for(address).connect(10.0)
+        assert "--tlscacert" in (caught.value.hint or "")
 
 
 def test_a_server_without_tls(place: Place) -> None:
