@@ -207,6 +207,8 @@ def agree(text: str) -> None:
     table = parse(SourceFile(name="buildfile.yaml", folder="/", text=text))
     accepted = Acceptor(SCHEMA).accepts(table)
     errors = list(checker._validator().iter_errors(checker._instance(table)))
+    suspect = checker._validator().iter_errors(checker._instance(checker._suspect(table)))
+    assert [error.absolute_path for error in suspect] == [each.absolute_path for each in errors]
     assert accepted == (not errors)
     assert accepted == (not check(table))
 

@@ -13,7 +13,7 @@ words = st.text("abcd", max_size=8)
     ("word", "known", "wanted"),
     [
         ("form", ["from", "workdir"], "from"),
-        ("worker_dir", ["workdir"], None),
+        ("working_dir", ["workdir"], None),
         ("no_cache", ["no-cache"], "no-cache"),
         ("WORKDIR", ["workdir"], "workdir"),
         ("valid-exit-code", ["valid-exit-codes"], "valid-exit-codes"),
