@@ -173,14 +173,16 @@ class Solving:
         return solve.result()
 
     def _push(self) -> Mapping[str, str]:
-        """Push what the engine stored, where its exporter cannot push."""
+        """What the engine's exporter leaves to us: it names no images, and pushes none."""
         engine = EngineClient(self._daemon.wire.transport, timeout=self._daemon.wire.timeout)
-        digests = [
-            engine.push_image(name, login=_login(name, self._supplies))
-            for each in self._job.exports
-            for name in each.push
-        ]
-        return {"containerimage.digest": digests[-1]} if digests and digests[-1] else {}
+        told: dict[str, str] = {}
+        for each in self._job.exports:
+            if each.exporter and each.exporter.type == "moby":
+                told["image.name"] = each.exporter.attrs.get("name", "")
+            for name in each.push:
+                digest = engine.push_image(name, login=_login(name, self._supplies))
+                told |= {"containerimage.digest": digest} if digest else {}
+        return told
 
 
 def _is_plain(job: Job) -> bool:
