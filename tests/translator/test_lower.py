@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from daemon_shim import releases
 from schemas.pb import ops_pb2 as pb
 from tests.translator.stages import HERE, SCRATCH, compiled, image, inline, processes, run, stage
 from translator.capabilities import CAPABILITIES, FEATURES, missing
@@ -69,3 +70,8 @@ def test_nothing_is_sent_that_daemons_do_not_know() -> None:
     sent = {feature.proof for feature in FEATURES.values() if feature.sent}
     assert sent == set(CAPABILITIES)
     assert not sent & {"file.copy.modestring", "exec.meta.removemountstubs.recursive"}
+
+
+def test_the_releases_are_those_that_the_daemons_side_knows() -> None:
+    for row in CAPABILITIES.values():
+        assert "v" + ".".join(map(str, releases.since(row.id))) == row.since
