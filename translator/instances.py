@@ -67,6 +67,7 @@ class Stages:
         self._scope = scope
         self._reading = reading
         self._links = Links(self._stages, sources, scope)
+        self._plain: dict[tuple[str, Platform], StageRef] = {}
         self._asked: dict[StageRef, tuple[Platform, Setting]] = {}
         self._read: dict[StageRef, _Read] = {}
         self._found_sources: dict[tuple[str, ...], tuple[Source | None, Collector]] = {}
@@ -121,11 +122,15 @@ class Stages:
     # --- references ------------------------------------------------------------------------------
 
     def _ref(self, name: str, requested: Platform, setting: Setting) -> StageRef:
-        platform = self._platform(name, requested, setting)
         reads = self._links.reads(name)
-        variant = _variant(platform, reads, setting) if reads else platform.slug
-        ref = StageRef(name, variant)
+        plain = not reads and self._links.anchor(name) is None
+        if plain and (name, requested) in self._plain:
+            return self._plain[name, requested]
+        platform = self._platform(name, requested, setting)
+        ref = StageRef(name, _variant(platform, reads, setting))
         self._asked.setdefault(ref, (platform, setting))
+        if plain:
+            self._plain[name, requested] = ref
         return ref
 
     def _platform(self, name: str, requested: Platform, setting: Setting) -> Platform:

@@ -233,15 +233,6 @@ def missing_version(span: Span) -> Diagnostic:
     )
 
 
-def bad_allowance(text: str) -> Diagnostic:
-    """``--allow`` of something else than what can be allowed."""
-    return Diagnostic(
-        code="bad-option",
-        message=f"--allow does not know {text}",
-        hint="write fs.read=PATH, network.host or security.insecure",
-    )
-
-
 def variable_cycle(names: Sequence[str], spans: Sequence[Span]) -> Diagnostic:
     """Defaults that refer to each other in a circle; ``spans`` are the declarations."""
     return _cycle("variable-cycle", "the variable", "refers to", names, spans)

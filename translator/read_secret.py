@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from translator import value_faults as faults
-from translator.document import Node, Table
+from translator.document import Node, Scalar, Table
 from translator.reader import Reading, attributes, fields, flag, path, several, text
 from translator.target import Secret, SshAgent
 
 
 def _place(node: Node, reading: Reading) -> str | None:
     """A socket's path; empty for the one that ``SSH_AUTH_SOCK`` names."""
-    if getattr(node, "text", None) == "":
+    if isinstance(node, Scalar) and node.text == "":
         return ""
     return path(node, reading)
 
