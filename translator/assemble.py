@@ -244,9 +244,9 @@ class _StageWork:
     def _defaults(self, state: Built) -> Built:
         stage = self._stage
         config = state.config.with_env(stage.env)
-        config = replace(
-            config, user=stage.user or config.user, shell=stage.shell or config.shell
-        )
+        if stage.user or stage.shell:
+            user, shell = stage.user or config.user, stage.shell or config.shell
+            config = replace(config, user=user, shell=shell)
         state = replace(state, config=config)
         if not stage.workdir:
             return state
@@ -292,7 +292,8 @@ class _StageWork:
         return self._stages.tree(origin, self._stage, self._built)
 
     def _grown(self, state: Built, vertex: Vertex) -> Built:
-        return replace(state, tree=self._stages.add(vertex, self._stage))
+        tree = self._stages.add(vertex, self._stage)
+        return Built(tree=tree, config=state.config, made=state.made)
 
     # -- steps that change what is below them --
 

@@ -109,7 +109,6 @@ def _object(line: _Line) -> dict[str, Any]:
         "caps": sorted(line.metadata.caps),
         "ignore-cache": line.metadata.ignore_cache,
         "resources": _plain(line.metadata.linux_resources),
-        "group": _plain(line.metadata.progress_group),
         "places": list(line.places),
     }
     return {key: value for key, value in parts.items() if value}

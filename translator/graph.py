@@ -215,14 +215,6 @@ Payload: TypeAlias = SourceOp | ExecOp | FileOp
 # --- the graph -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ProgressGroup:
-    """Vertices that progress shows as one."""
-
-    id: str
-    name: str
-
-
 @dataclass(frozen=True, slots=True)
 class Use:
     """A feature in use: a row of ``translator.capabilities``, and where the user asked for it."""
@@ -247,7 +239,6 @@ class Vertex:
     name: str
     uses: tuple[Use, ...]
     ignore_cache: bool = False
-    group: ProgressGroup | None = None
     resources: Resources | None = None
     span: Span
 

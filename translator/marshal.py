@@ -136,9 +136,6 @@ def _describe(metadata: pb.OpMetadata, vertices: Sequence[Vertex]) -> None:
             feature = FEATURES[use.feature]
             if feature.sent:
                 metadata.caps[feature.proof] = True
-    if first.group:
-        metadata.progress_group.id = first.group.id
-        metadata.progress_group.name = first.group.name
     if first.resources:
         _limit(metadata.linux_resources, first)
 

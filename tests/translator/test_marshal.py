@@ -36,7 +36,6 @@ from translator.graph import (
     Edge,
     ExecOp,
     Graph,
-    ProgressGroup,
     SourceOp,
     Tree,
     TreeMount,
@@ -143,11 +142,8 @@ def test_what_the_result_does_not_use_is_left_out() -> None:
     assert len(ops(bytes_of(*vertices, root=Edge(1)))) == 2
 
 
-def test_a_progress_group_and_a_name_are_metadata() -> None:
-    message = bytes_of(source(group=ProgressGroup(id="g", name="group")))
-    metadata = message.metadata[digest(ops(message)[0])]
-    assert (metadata.progress_group.id, metadata.progress_group.name) == ("g", "group")
-    assert digest(ops(message)[0]) == digest(ops(bytes_of(source()))[0])
+def test_a_name_is_no_part_of_the_digest() -> None:
+    assert ops(bytes_of(source(name="one"))) == ops(bytes_of(source(name="other")))
 
 
 @given(
