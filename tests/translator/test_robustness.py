@@ -31,8 +31,11 @@ targets:
 groups: {default: [t]}
 """
 PLACES = [match.span() for match in re.finditer(r"[\w./:-]+|\"[^\"]*\"|\[[^\[\]]*\]", TEXT)]
-VALUES = """[] {} x 1 null '' ~ true [[a]] [{a: b}] {a: {b: c}} "${" "${A}" "${B}" "${C}" "${NOPE}"
-"${target}" "${platform}" "${matrix.v}" "${matrix.w:-a}" "${A:?}" a b t scratch""".split()
+VALUES = (
+    *("[]", "{}", "x", "1", "null", "''", "~", "true", "[[a]]", "[{a: b}]", "{a: {b: c}}"),
+    *('"${"', '"${A}"', '"${B}"', '"${C}"', '"${NOPE}"', '"${target}"', '"${platform}"'),
+    *('"${matrix.v}"', '"${matrix.w:-a}"', '"${A:?}"', "a", "b", "t", "scratch"),
+)
 
 
 @settings(max_examples=300, deadline=None)
