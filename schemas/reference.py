@@ -194,8 +194,8 @@ def _type(schema: Schema, definitions: Schema) -> str:
     if reference in _VALUES:
         return _VALUES[reference]
     if reference in _WHERE:
-        kinds = definitions[reference]["type"]
-        texts = reference != "variable" and "string" in kinds and kinds != "string"
+        kinds = _kinds(definitions[reference])
+        texts = reference != "variable" and "string" in kinds
         link = f"[map](#{_anchor(_title(_WHERE[reference]))})"
         return f"{link}, or text" if texts else link
     if reference:
@@ -209,10 +209,16 @@ def _plain_type(schema: Schema, definitions: Schema) -> str:
     if "enum" in schema:
         words = [f"`{json.dumps(each).strip(chr(34))}`" for each in schema["enum"]]
         return f"one of {', '.join(words)}" if len(words) > 1 else words[0]
+    kinds = _kinds(schema)
+    return ", or ".join(dict.fromkeys(_inner(kind, schema, definitions) for kind in kinds))
+
+
+def _kinds(schema: Schema) -> list[str]:
+    """The types of a schema; that a ``${...}`` may stand for them goes without saying."""
     names = [schema["type"]] if isinstance(schema["type"], str) else list(schema["type"])
     if len(names) > 1 and "pattern" in schema and "patternErrorMessage" not in schema:
         names.remove("string")
-    return ", or ".join(dict.fromkeys(_inner(name, schema, definitions) for name in names))
+    return names
 
 
 def _inner(name: str, schema: Schema, definitions: Schema) -> str:
