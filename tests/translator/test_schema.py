@@ -279,13 +279,13 @@ def trees(draw: st.DrawFn) -> Any:
     return tree
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(trees())
 def test_they_agree_on_files_with_something_changed(tree: Any) -> None:
     agree(yaml.safe_dump(tree))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(trees())
 def test_an_editor_accepts_no_less_than_we_do(tree: Any) -> None:
     """Where types are told by quotes alone, our verdict is that of plain jsonschema.
