@@ -28,6 +28,9 @@ class Graph:
     def image(self, name: str) -> str:
         return self._add(ops.Op(source=ops.SourceOp(identifier=f"docker-image://{name}")))
 
+    def local(self, name: str) -> str:
+        return self._add(ops.Op(source=ops.SourceOp(identifier=f"local://{name}")))
+
     def run(self, base: str, script: str, *mounts: ops.Mount) -> str:
         """Run a script in ``base``; its root afterwards is the result."""
         root = ops.Mount(input=0, dest="/", output=0)
@@ -35,13 +38,18 @@ class Graph:
         body = ops.ExecOp(meta=meta, mounts=[root, *mounts])
         return self._add(ops.Op(inputs=[ops.Input(digest=base)], exec=body), fresh=True)
 
-    def run_for(self, base: str, script: str, *mounts: ops.Mount) -> str:
-        """Run a script in ``base``; what it leaves in ``/out``, empty before, is the result."""
-        root = ops.Mount(input=0, dest="/", output=-1, readonly=True)
-        out = ops.Mount(input=-1, dest="/out", output=0)
+    def run_for(self, base: str, script: str, *mounts: ops.Mount, given: str = "") -> str:
+        """Run a script in ``base``; what it leaves in ``/out``, empty before, is the result.
+
+        ``given`` is another result, to be seen in ``/in``.
+        """
+        places = [ops.Mount(input=0, dest="/", output=-1, readonly=True)]
+        places += [ops.Mount(input=1, dest="/in", output=-1, readonly=True)] if given else []
+        places += [ops.Mount(input=-1, dest="/out", output=0), *mounts]
         meta = ops.Meta(args=["/bin/sh", "-c", script], env=["PATH=/bin:/usr/bin"], cwd="/")
-        body = ops.ExecOp(meta=meta, mounts=[root, out, *mounts])
-        return self._add(ops.Op(inputs=[ops.Input(digest=base)], exec=body), fresh=True)
+        inputs = [ops.Input(digest=digest) for digest in (base, given) if digest]
+        body = ops.ExecOp(meta=meta, mounts=places)
+        return self._add(ops.Op(inputs=inputs, exec=body), fresh=True)
 
     def finish(self, digest: str) -> ops.Definition:
         self._add(ops.Op(inputs=[ops.Input(digest=digest)]))
