@@ -13,6 +13,7 @@ import json
 import platform
 import subprocess
 import tarfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +42,22 @@ def host_architecture() -> str:
     return _ARCHITECTURES.get(platform.machine(), platform.machine())
 
 
-def write_layout(folder: Path, busybox: Path) -> str:
+def write_layout(folder: Path, busybox: Path, *, upper: Iterable[bytes] = ()) -> str:
     """Write the OCI layout of the base image to ``folder``; return its manifest's digest.
 
-    ``busybox`` is a statically linked busybox for this machine. The layout's only manifest is
-    tagged ``TAG``.
+    ``busybox`` is a statically linked busybox for this machine, ``upper`` are layers above it, as
+    tar archives. The layout's only manifest is tagged ``TAG``.
     """
-    tar = _layer(busybox)
+    tars = [_layer(busybox), *upper]
     layout = _Layout(folder)
     manifest: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": f"{_MEDIA}.manifest.v1+json",
-        "config": layout.add_json(_image(tar), f"{_MEDIA}.config.v1+json"),
-        "layers": [layout.add(gzip.compress(tar, mtime=0), f"{_MEDIA}.layer.v1.tar+gzip")],
+        "config": layout.add_json(_image(tars), f"{_MEDIA}.config.v1+json"),
+        "layers": [
+            layout.add(gzip.compress(tar, 6, mtime=0), f"{_MEDIA}.layer.v1.tar+gzip")
+            for tar in tars
+        ],
     }
     descriptor = layout.add_json(manifest, manifest["mediaType"])
     layout.finish(
@@ -91,14 +95,15 @@ class _Layout:
         (self._folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
 
 
-def _image(tar: bytes) -> dict[str, Any]:
+def _image(tars: Sequence[bytes]) -> dict[str, Any]:
+    layers = [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in tars]
     return {
         "architecture": host_architecture(),
         "os": "linux",
         "created": _EPOCH,
         "config": CONFIG,
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(tar).hexdigest()}"]},
-        "history": [{"created": _EPOCH, "created_by": "tests.real.image"}],
+        "rootfs": {"type": "layers", "diff_ids": layers},
+        "history": [{"created": _EPOCH, "created_by": "tests.real.image"} for _ in layers],
     }
 
 
