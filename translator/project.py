@@ -50,9 +50,10 @@ _SOME_PLATFORM = Platform("linux", "amd64")
 class Project:
     """What the build files say, with everything checked.
 
-    ``root`` is the folder of the first file. ``targets`` maps declared names to their variants,
-    without abstract ones; ``variables`` holds every declared one, with its value and where that
-    comes from. ``warnings`` are diagnostics that keep nothing from building.
+    ``files`` are those named, in their order, then those included; ``root`` is the folder of the
+    first. ``targets`` maps declared names to their variants, without abstract ones; ``variables``
+    holds every declared one, with its value and where that comes from. ``warnings`` are
+    diagnostics that keep nothing from building.
     """
 
     name: str
@@ -179,7 +180,9 @@ class _Loader:
         self._check_stages(stages, targets, stage_tables, scope)
         return Project(
             name=self._name(top, scope),
-            files=tuple(document.file for document in documents),
+            files=tuple(
+                dict.fromkeys((*self._inputs.files, *(document.file for document in documents)))
+            ),
             root=self._inputs.root,
             variables=MappingProxyType(dict(variables)),
             secrets=MappingProxyType(secrets),

@@ -16,6 +16,7 @@ from translator.reader import (
     attributes,
     choice,
     fields,
+    filled,
     flag,
     integer,
     octal,
@@ -38,7 +39,7 @@ def _secret(**given: Any) -> SecretMount:
     return SecretMount(**given)
 
 
-_TARGET = Field(text, required=True)
+_TARGET = Field(filled, required=True)
 _OWNED = {"mode": octal, "uid": integer, "gid": integer, "optional": flag}
 _KINDS: Mapping[str, tuple[Callable[..., Mount], Fields]] = MappingProxyType(
     {

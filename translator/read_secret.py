@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from translator import value_faults as faults
 from translator.document import Node, Scalar, Table
-from translator.reader import Reading, attributes, fields, flag, path, several, text
+from translator.reader import Reading, attributes, fields, filled, flag, path, several
 from translator.target import Secret, SshAgent
 
 
@@ -15,7 +15,7 @@ def _place(node: Node, reading: Reading) -> str | None:
     return path(node, reading)
 
 
-_SECRET = fields(env=text, file=path, optional=flag)
+_SECRET = fields(env=filled, file=path, optional=flag)
 _SSH = fields(agent=_place, keys=several(path), optional=flag)
 
 

@@ -17,6 +17,7 @@ from translator.reader import (
     attributes,
     choice,
     fields,
+    filled,
     flag,
     form,
     integer,
@@ -107,7 +108,7 @@ _KINDS: Mapping[str, tuple[Callable[..., Source], Fields]] = MappingProxyType(
         "image": (
             ImageSource,
             fields(
-                image=Field(text, to="ref"),
+                image=Field(filled, to="ref"),
                 resolve=choice("default", "pull", "local"),
                 platform=platform,
             ),
@@ -115,7 +116,7 @@ _KINDS: Mapping[str, tuple[Callable[..., Source], Fields]] = MappingProxyType(
         "git": (
             GitSource,
             fields(
-                git=Field(text, to="url"),
+                git=Field(filled, to="url"),
                 ref=text,
                 commit=_commit,
                 subdir=text,
@@ -129,7 +130,7 @@ _KINDS: Mapping[str, tuple[Callable[..., Source], Fields]] = MappingProxyType(
         "http": (
             HttpSource,
             fields(
-                http=Field(text, to="url"),
+                http=Field(filled, to="url"),
                 checksum=_checksum,
                 filename=text,
                 chmod=octal,

@@ -20,6 +20,7 @@ from translator.reader import (
     choice,
     environment,
     fields,
+    filled,
     flag,
     form,
     integer,
@@ -142,7 +143,7 @@ def _run(node: Table, reading: Reading) -> Run | None:
 _COPY = fields(
     from_=Field(origin, to="origin", required=True),
     paths=texts,
-    to=Field(text, required=True),
+    to=Field(filled, required=True),
     include=texts,
     exclude=texts,
     chown=text,
@@ -153,10 +154,10 @@ _COPY = fields(
     required=texts,
     name=text,
 )
-_PATH = Field(text, required=True)
+_PATH = Field(filled, required=True)
 _MKDIR = fields(path=_PATH, mode=octal, parents=flag, chown=text)
 _REMOVE = fields(path=_PATH, missing_ok=flag, wildcard=flag)
-_SYMLINK = fields(target=Field(text, required=True), path=_PATH, chown=text)
+_SYMLINK = fields(target=Field(filled, required=True), path=_PATH, chown=text)
 
 
 def _from_base64(value: str) -> bytes | None:

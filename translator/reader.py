@@ -119,7 +119,7 @@ def form(wanted: str, convert: Callable[[str], T | None], hint: str | None = Non
 
 def path(node: Node, reading: Reading) -> str | None:
     """A path of the client, absolute from the folder of the file that it stands in."""
-    value = text(node, reading)
+    value = filled(node, reading)
     return None if value is None else absolute(cast(Scalar, node), reading.home)
 
 
@@ -163,6 +163,7 @@ def _duration(value: str) -> int | None:
     return sum(round(float(number) * _NANOSECONDS[unit]) for number, unit in parts)
 
 
+filled = form("filled in", lambda value: value or None, "it may not be empty here")
 octal = form("an octal mode", _octal, "write it as in chmod: 0755")
 platform = form("a platform", _platform, "write os/architecture, as in linux/arm64")
 size = form("a size", _size, "write bytes, or a number with k, m or g, as in 64m")

@@ -19,7 +19,7 @@ def test_included_files_are_merged_before_the_file() -> None:
         "B": "a",
         "C": "b",
     }
-    assert [file.name for file in made.files] == ["b.yaml", "a.yaml", "buildfile.yaml"]
+    assert [file.name for file in made.files] == ["buildfile.yaml", "b.yaml", "a.yaml"]
     assert made.root == ROOT
 
 

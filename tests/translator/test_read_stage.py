@@ -405,6 +405,8 @@ def test_step_faults(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
+        ("{local: '${env.NONE:-}'}", "bad-value '' is not filled in"),
+        ("{image: '${env.NONE:-}'}", "bad-value '' is not filled in"),
         ("{local: /etc}", "outside-folders /etc is outside of the folders"),
         ("{git: x, commit: '${TAG}'}", "'dev' is not a commit"),
         ("{git: x, auth-token: tok}", "unknown-secret there is no secret tok"),
