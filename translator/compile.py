@@ -73,7 +73,8 @@ def compile_instances(  # noqa: PLR0913 -- each is a setting of its own, by name
     ``unique`` sets local folders of this run apart from those of runs at the same time on the
     same daemon, which would otherwise be taken for the same: pass a new one for every build.
 
-    Raises InvalidFileError with every fault, KeyError for an OCI layout whose digest is unknown.
+    Raises InvalidFileError with every fault, KeyError for an OCI layout whose digest is unknown,
+    ValueError for an image config that is none.
     """
     options = Options(images=images, ignores=ignores, no_cache=no_cache, unique=unique)
     with no_collection():

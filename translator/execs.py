@@ -25,9 +25,11 @@ from translator.graph import (
 )
 from translator.imageconfig import ImageConfig
 from translator.platform import Platform
+from translator.sources import http_filename
 from translator.stage import (
     BindMount,
     CacheMount,
+    HttpSource,
     Mount,
     NetworkMode,
     Origin,
@@ -164,7 +166,7 @@ class _Mounts:
 
     def _bind(self, mount: BindMount) -> None:
         writable = "exec.mount.bind.readwrite-nooutput" if mount.readwrite else ""
-        selector = _selector(mount.source)
+        selector = _selector(_bound(mount))
         self._use(mount, "exec.mount.bind", writable, "exec.mount.selector" if selector else "")
         self._trees.append(
             TreeMount(
@@ -225,6 +227,14 @@ class _Mounts:
             gid=mount.gid,
             optional=mount.optional,
         )
+
+
+def _bound(mount: BindMount) -> str:
+    # All of a download is one file: that is what is meant, unless the target says folder.
+    origin, source = mount.origin, mount.source
+    if not isinstance(origin, HttpSource) or _selector(source) or mount.target.endswith("/"):
+        return source
+    return http_filename(origin)
 
 
 def _selector(source: str) -> str:

@@ -200,6 +200,15 @@ def test_a_bind_mount_is_read_only_and_its_changes_are_lost() -> None:
     assert writable.selector == "/sub"
 
 
+def test_a_download_is_mounted_as_the_file_that_it_is() -> None:
+    tini = HttpSource(name="tini", url="https://example.com/v1/tini", span=HERE)
+    given = [BindMount(target=target, origin=tini, span=HERE) for target in ("/a", "/b/")]
+    assert [(mount.dest, mount.selector) for mount in mounts(*given)[1:]] == [
+        ("/a", "/tini"),
+        ("/b", ""),
+    ]
+
+
 def test_mounts_stand_in_the_order_of_their_targets() -> None:
     given = [TmpfsMount(target=target, span=HERE) for target in ("/b", "/a/b", "rel", "/a")]
     targets = [mount.dest for mount in process(run(mounts=tuple(given)), workdir="/w").mounts]

@@ -36,6 +36,7 @@ from translator.platform import Platform
 from translator.stage import (
     BindMount,
     CacheMount,
+    HttpSource,
     Mkdir,
     Remove,
     Run,
@@ -51,7 +52,9 @@ from translator.stage import (
     Write,
 )
 
-TEXT = inline(("etc/conf", "hello\n"), ("run.sh", "echo from a mount\n"), ("a.txt", "a"))
+TEXT = inline(
+    ("etc/conf", "hello\n"), ("run.sh", "cat /new/file; echo from a mount\n"), ("a.txt", "a")
+)
 
 
 @pytest.fixture
@@ -119,6 +122,7 @@ STEPS: tuple[Step, ...] = (
         mounts=(
             BindMount(target="/m", origin=TEXT, span=HERE),
             BindMount(target="/e", origin=TEXT, source="etc", span=HERE),
+            BindMount(target="/new/file", origin=TEXT, source="a.txt", span=HERE),
         ),
         span=line(12),
     ),
@@ -155,7 +159,7 @@ def test_every_step_that_a_daemon_can_do_is_done(
     if client.info().has("file.base"):
         assert "good morning in /srv/app" in log
         assert "conf 640 worker worker" in log
-        assert "from a mount" in log
+        assert "afrom a mount" in log
     done = {vertex.digest for vertex in vertices if vertex.completed and not vertex.error}
     assert done >= digests(result)
 
@@ -179,6 +183,29 @@ def test_stages_mounts_and_an_empty_start(
     app = stage("app", base.ref, run("cat /mnt/etc/conf", mounts=mounts), platform=platform)
     _, log = solve(client, build(client, text, base, app))
     assert log == "hello\n"
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_download_is_checked(
+    client: Daemon, platform: Platform, base_image: str, registry: str, right: bool
+) -> None:
+    answer = b"{}" if right else b"something else"
+    source = HttpSource(
+        name="answer",
+        url=f"http://{registry}/v2/",
+        checksum="sha256:" + hashlib.sha256(answer).hexdigest(),
+        chmod=0o640,
+        uid=1000,
+        span=HERE,
+    )
+    mounts = (BindMount(target="/answer", origin=source, span=HERE),)
+    step = run("cat /answer; stat -c ' %a %u' /answer", mounts=mounts)
+    result = build(client, stage("a", image(base_image), step, platform=platform))
+    if right:
+        assert solve(client, result)[1] == "{} 640 1000\n"
+    else:
+        with pytest.raises(SolveFailedError, match=r"digest mismatch"):
+            solve(client, result)
 
 
 def test_absent_secrets_and_agents_may_be_optional(
