@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from buildfile.exits import UsageError
-from translator.diagnostic import InvalidFileError
+from translator import document
 from translator.project import GitFacts, Inputs, Project
 from translator.project import load as translate
 from translator.span import SourceFile
@@ -98,28 +98,15 @@ def _git_or_empty(folder: str, *arguments: str) -> str:
 
 def _read_named(name: str) -> SourceFile:
     if name == "-":
-        return SourceFile(name="<stdin>", folder=str(Path.cwd()), text=_standard_input())
+        return document.read("<stdin>", str(Path.cwd()), sys.stdin.buffer.read())
     try:
-        return _read(str(Path(name).absolute()), shown=_shown(name))
+        return _read(str(Path(name).absolute()))
     except OSError as error:
         raise UsageError(f"cannot read {name}: {error.strerror}") from error
 
 
-def _read(path: str, shown: str | None = None) -> SourceFile:
-    from translator.faults import not_utf8
-
-    shown = shown or _shown(path)
-    try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = error.object[: error.start]
-        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
-        raise InvalidFileError([not_utf8(name=shown, line=line, column=column)]) from error
-    return SourceFile(name=shown, folder=str(Path(path).parent), text=text)
-
-
-def _standard_input() -> str:
-    return sys.stdin.buffer.read().decode("utf-8-sig", errors="replace")
+def _read(path: str) -> SourceFile:
+    return document.read(_shown(path), str(Path(path).parent), Path(path).read_bytes())
 
 
 def _shown(path: str) -> str:
