@@ -59,16 +59,13 @@ def toolchain() -> Base:
     )
 
 
-_PYTHON_PARTS = ("python{}-minimal", "libpython{}-minimal", "libpython{}-stdlib", "python{}-venv")
-_PYTHON_NEEDS = ("libc6", "libexpat1", "libffi8", "zlib1g", "python3-pip-whl")
-_PYTHON_OF = {
-    "bookworm": ("3.11", "libssl3", "python3-setuptools-whl"),
-    "trixie": ("3.13", "libssl3t64"),
-}
+_PYTHON_PARTS = ("python{}-minimal", "libpython{}-minimal", "libpython{}-stdlib")
+_PYTHON_NEEDS = ("libc6", "libexpat1", "libffi8", "zlib1g", "python3-pip")
+_PYTHON_OF = {"bookworm": ("3.11", "libssl3"), "trixie": ("3.13", "libssl3t64")}
 
 
 def pythons() -> dict[str, Base]:
-    """Pythons that can make a virtual environment with pip, by their versions."""
+    """Pythons with pip, by their versions."""
     return {row[0]: _python(suite, *row) for suite, row in _PYTHON_OF.items()}
 
 

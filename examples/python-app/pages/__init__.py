@@ -1,0 +1,1 @@
+"""Pages: a folder of Markdown becomes a folder of HTML."""
