@@ -28,16 +28,7 @@ def expand(node: Node, scope: Scope, found: Collector) -> Node:
     if isinstance(node, Scalar):
         return _Expansion(node, scope, found).node() if "$" in node.text else node
     if isinstance(node, Items):
-        items = {
-            index: expand(item, scope, found)
-            for index, item in enumerate(node.items)
-            if not isinstance(item, Scalar) or "$" in item.text
-        }
-        if all(items[index] is node.items[index] for index in items):
-            return node
-        return Items(
-            tuple(items.get(index, item) for index, item in enumerate(node.items)), node.span
-        )
+        return _expanded_items(node, scope, found)
     changed = {}
     for key, entry in node.entries.items():
         value = entry.value
@@ -47,6 +38,17 @@ def expand(node: Node, scope: Scope, found: Collector) -> Node:
         if expanded is not value:
             changed[key] = Entry(entry.key, expanded)
     return Table({**node.entries, **changed}, node.span) if changed else node
+
+
+def _expanded_items(node: Items, scope: Scope, found: Collector) -> Items:
+    items = list(node.items)
+    same = True
+    for index, item in enumerate(items):
+        if isinstance(item, Scalar) and "$" not in item.text:
+            continue
+        items[index] = expand(item, scope, found)
+        same = same and items[index] is item
+    return node if same else Items(tuple(items), node.span)
 
 
 def references(node: Node) -> frozenset[str]:
