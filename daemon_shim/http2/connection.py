@@ -36,9 +36,8 @@ from daemon_shim.http2.headers import (
 from daemon_shim.http2.limits import Limits
 from daemon_shim.http2.outbox import Outbox
 from daemon_shim.http2.stream import Move, State, Stream
+from daemon_shim.http2.streams import Streams
 from daemon_shim.http2.windows import ReceiveWindow
-
-_REMEMBERED_RESETS = 1000
 
 
 class Connection:
@@ -52,14 +51,7 @@ class Connection:
         self._headers = HeaderReader(self._limits)
         self._outbox = Outbox(self._sent_end)
         self._window = ReceiveWindow(self._limits.connection_window)
-        self._streams: dict[int, Stream] = {}
-        self._resets: dict[int, None] = {}
-        """Streams that we reset lately: what the peer sent before it knew is dropped."""
-        self._last_peer_stream = 0
-        self._next_stream = 1
-        self._peer_window = limits.DEFAULT_WINDOW
-        self._peer_streams = limits.MAX_WINDOW
-        self._early_resets = 0
+        self._streams = Streams(client=client, allowed=self._limits)
         self._settled = False
         self._broken = False
         self._handlers: dict[int, Callable[[int, int, memoryview, list[Event]], None]] = {
@@ -93,10 +85,7 @@ class Connection:
 
         Raises Http2Error when the peer allows no more streams.
         """
-        if len(self._streams) >= self._peer_streams:
-            raise Http2Error("the peer allows no more streams", ErrorCode.REFUSED_STREAM)
-        stream = self._new_stream(self._next_stream)
-        self._next_stream += 2
+        stream = self._streams.open()
         self._send_headers(stream, headers)
         return stream.id
 
@@ -130,10 +119,10 @@ class Connection:
 
     def reset_stream(self, stream_id: int, code: ErrorCode = ErrorCode.CANCEL) -> None:
         """Drop a stream and what it has queued. Streams already gone are left alone."""
-        stream = self._streams.pop(stream_id, None)
+        stream = self._streams.drop(stream_id)
         if stream is not None:
             self._outbox.forget(stream)
-            self._remember_reset(stream_id)
+            self._streams.remember_reset(stream_id)
             self._outbox.control(frames.rst_stream(stream_id, code))
 
     def acknowledge(self, stream_id: int, size: int) -> None:
@@ -146,7 +135,7 @@ class Connection:
 
     def goaway(self, code: ErrorCode = ErrorCode.NO_ERROR, debug: str = "") -> None:
         """Tell the peer that no more streams are taken."""
-        self._outbox.control(frames.goaway(self._last_peer_stream, code, debug.encode()))
+        self._outbox.control(frames.goaway(self._streams.last_of_peer, code, debug.encode()))
 
     def queued(self, stream_id: int) -> int:
         """Return how many data bytes of a stream wait for the peer's windows or for ``take``."""
@@ -155,7 +144,7 @@ class Connection:
 
     def alive(self, stream_id: int) -> bool:
         """Return whether a stream is neither ended both ways nor reset."""
-        return stream_id in self._streams
+        return self._streams.get(stream_id) is not None
 
     def take(self, limit: int) -> tuple[list[Buffer], list[int]]:
         """Return what to send now, and the streams whose data it has.
@@ -171,32 +160,12 @@ class Connection:
             raise Http2Error(f"stream {stream_id} is gone", ErrorCode.STREAM_CLOSED)
         return stream
 
-    def _new_stream(self, stream_id: int) -> Stream:
-        stream = Stream(
-            stream_id,
-            send_window=self._peer_window,
-            receive_window=self._limits.stream_window,
-        )
-        self._streams[stream_id] = stream
-        return stream
-
     def _sent_end(self, stream: Stream) -> None:
-        if stream.state is State.IDLE:  # trailers alone: the only headers there are
-            stream.move(Move.SEND_HEADERS)
         stream.move(Move.SEND_END)
         if stream.state is State.CLOSED:
-            self._close(stream)
+            self._streams.finish(stream.id)
         elif not self._client:  # an answer needs no more of the question (section 8.1)
             self.reset_stream(stream.id, ErrorCode.NO_ERROR)
-
-    def _close(self, stream: Stream) -> None:
-        self._streams.pop(stream.id, None)
-        self._early_resets = max(0, self._early_resets - 1)
-
-    def _remember_reset(self, stream_id: int) -> None:
-        self._resets[stream_id] = None
-        if len(self._resets) > _REMEMBERED_RESETS:
-            del self._resets[next(iter(self._resets))]
 
     # Receiving
 
@@ -244,13 +213,13 @@ class Connection:
             self._fail_stream(error, events)
 
     def _fail_stream(self, error: StreamError, events: list[Event]) -> None:
-        if error.stream_id in self._streams:
+        if self._streams.get(error.stream_id):
             self.reset_stream(error.stream_id, error.code)
             events.append(StreamReset(error.stream_id, error.code, False))
         else:
-            self._remember_reset(error.stream_id)
+            self._streams.remember_reset(error.stream_id)
             self._outbox.control(frames.rst_stream(error.stream_id, error.code))
-        self._count_reset()
+        self._streams.count_reset()
 
     def _on_data(
         self, flags: int, stream_id: int, payload: memoryview, events: list[Event]
@@ -282,9 +251,9 @@ class Connection:
             self._received_end(stream, events)
 
     def _on_data_of_none(self, stream_id: int) -> None:
-        if stream_id in self._resets:
+        if self._streams.was_reset(stream_id):
             return
-        if self._is_idle(stream_id):
+        if self._streams.is_idle(stream_id):
             raise ProtocolError("data on a stream that was never opened")
         raise StreamError(stream_id, "data on a closed stream", ErrorCode.STREAM_CLOSED)
 
@@ -316,9 +285,9 @@ class Connection:
     def _on_block(self, block: HeaderBlock, events: list[Event]) -> None:
         stream = self._streams.get(block.stream_id)
         if stream is None:
-            if block.stream_id in self._resets:
+            if self._streams.was_reset(block.stream_id):
                 return
-            stream = self._accept(block.stream_id)
+            stream = self._streams.accept(block.stream_id)
         if stream.headed:
             self._on_trailers(stream, block, events)
         elif self._client:
@@ -329,16 +298,6 @@ class Connection:
             events.append(RequestReceived(stream.id, block.headers))
         if block.end_stream:
             self._received_end(stream, events)
-
-    def _accept(self, stream_id: int) -> Stream:
-        if self._client or stream_id % 2 == 0:
-            raise ProtocolError("a stream id that the peer may not open")
-        if stream_id <= self._last_peer_stream:
-            raise ProtocolError("headers on a closed stream", ErrorCode.STREAM_CLOSED)
-        self._last_peer_stream = stream_id
-        if len(self._streams) >= self._limits.streams:
-            raise StreamError(stream_id, "too many streams", ErrorCode.REFUSED_STREAM)
-        return self._new_stream(stream_id)
 
     def _on_response(self, stream: Stream, block: HeaderBlock, events: list[Event]) -> None:
         check_headers(stream.id, block.headers, RESPONSE_PSEUDO)
@@ -363,29 +322,19 @@ class Connection:
         stream.move(Move.RECEIVE_END)
         events.append(StreamEnded(stream.id))
         if stream.state is State.CLOSED:
-            self._close(stream)
+            self._streams.finish(stream.id)
 
     def _on_rst_stream(
         self, flags: int, stream_id: int, payload: memoryview, events: list[Event]
     ) -> None:
         code = frames.word(payload)
-        if self._is_idle(stream_id):
+        if self._streams.is_idle(stream_id):
             raise ProtocolError("RST_STREAM on a stream that was never opened")
-        stream = self._streams.pop(stream_id, None)
+        stream = self._streams.drop(stream_id)
         if stream is not None:
             self._outbox.forget(stream)
-            self._count_reset()
+            self._streams.count_reset()
             events.append(StreamReset(stream_id, code, True))
-
-    def _count_reset(self) -> None:
-        self._early_resets += 1
-        if self._early_resets > self._limits.early_resets:
-            raise ProtocolError("too many resets", ErrorCode.ENHANCE_YOUR_CALM)
-
-    def _is_idle(self, stream_id: int) -> bool:
-        ours = stream_id % 2 == (1 if self._client else 0)
-        newest = self._next_stream - 1 if self._client and ours else self._last_peer_stream
-        return stream_id == 0 or stream_id > newest
 
     def _on_settings(
         self, flags: int, stream_id: int, payload: memoryview, events: list[Event]
@@ -405,7 +354,9 @@ class Connection:
 
     def _apply(self, name: int, value: int) -> None:
         if name == limits.INITIAL_WINDOW_SIZE:
-            self._apply_window(value)
+            self._streams.resize(value)
+            for stream in self._streams:
+                self._outbox.wake(stream)
         elif name == limits.MAX_FRAME_SIZE:
             if not frames.MIN_FRAME_SIZE <= value <= frames.MAX_FRAME_SIZE:
                 raise ProtocolError("a frame size out of bounds")
@@ -413,19 +364,9 @@ class Connection:
         elif name == limits.HEADER_TABLE_SIZE:
             self._outbox.table_size(value)
         elif name == limits.MAX_CONCURRENT_STREAMS:
-            self._peer_streams = value
+            self._streams.peer_allows = value
         elif name == limits.ENABLE_PUSH and (value > 1 or (self._client and value)):
             raise ProtocolError("a push setting out of bounds")
-
-    def _apply_window(self, value: int) -> None:
-        if value > limits.MAX_WINDOW:
-            raise ProtocolError("a window out of bounds", ErrorCode.FLOW_CONTROL_ERROR)
-        change, self._peer_window = value - self._peer_window, value
-        for stream in self._streams.values():
-            stream.send_window += change
-            if stream.send_window > limits.MAX_WINDOW:
-                raise ProtocolError("a window out of bounds", ErrorCode.FLOW_CONTROL_ERROR)
-            self._outbox.wake(stream)
 
     def _on_ping(
         self, flags: int, stream_id: int, payload: memoryview, events: list[Event]
@@ -450,9 +391,10 @@ class Connection:
         last, code, debug = frames.read_goaway(payload)
         events.append(GoawayReceived(last, code, debug))
         if self._client:
-            for gone in [id_ for id_ in self._streams if id_ > last]:
-                self._outbox.forget(self._streams.pop(gone))
-                events.append(StreamReset(gone, ErrorCode.REFUSED_STREAM, True))
+            for gone in [stream for stream in self._streams if stream.id > last]:
+                self._streams.drop(gone.id)
+                self._outbox.forget(gone)
+                events.append(StreamReset(gone.id, ErrorCode.REFUSED_STREAM, True))
 
     def _on_window_update(
         self, flags: int, stream_id: int, payload: memoryview, events: list[Event]
@@ -467,7 +409,7 @@ class Connection:
             return
         stream = self._streams.get(stream_id)
         if stream is None:
-            if self._is_idle(stream_id):
+            if self._streams.is_idle(stream_id):
                 raise ProtocolError("WINDOW_UPDATE on a stream that was never opened")
             return  # it may have been on its way when the stream closed
         stream.send_window += increment
