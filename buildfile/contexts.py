@@ -8,7 +8,7 @@ from pathlib import Path
 from buildfile import faults
 from daemon_shim.session.patterns import read_ignore
 from translator.diagnostic import Diagnostic, InvalidFileError
-from translator.locals import local_sources
+from translator.llb.locals import local_sources
 from translator.stage import Instance, LocalSource
 
 IGNORE_FILE = ".dockerignore"

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from daemon_shim import support
+from daemon_shim import attributes, support
 from daemon_shim.info import DaemonInfo, ImageStore
 from daemon_shim.request import Exporter
 from translator.target import Output, Target
 
 _IMAGES = frozenset(("image", "docker", "oci"))
+_EPOCH = "exporter.sourcedateepoch"
+STDOUT = "-"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
     """One output as one daemon can make it.
 
-    ``exporter`` is None for an output of type none. ``push`` are the image names that the engine
-    has to push after the build, where its exporter cannot. ``refusal`` says why the daemon can't
-    do it at all, and ``note`` what is done another way; both are empty when all is plain.
+    ``exporter`` is None for an output of type none. ``dest`` is where this machine writes it: an
+    absolute path, ``-`` for standard output, '' for what stays with the daemon. ``push`` are the
+    image names that the engine has to push after the build, where its exporter cannot.
+    ``refusal`` says why the daemon can't do it at all, and ``note`` what is done another way; both
+    are empty when all is plain.
     """
 
     output: Output
     exporter: Exporter | None
+    dest: str = ""
     push: tuple[str, ...] = ()
     refusal: str = ""
     note: str = ""
@@ -33,6 +38,11 @@ class Export:
         """Whether it holds an image, with a config and layers."""
         return self.output.type in _IMAGES
 
+    @property
+    def by_engine(self) -> bool:
+        """Whether an engine without the containerd image store makes it."""
+        return self.exporter is not None and self.exporter.type == "moby"
+
 
 def export(output: Output, target: Target, info: DaemonInfo, epoch: str = "") -> Export:
     """Plan one output. ``epoch`` is SOURCE_DATE_EPOCH, '' when not set."""
@@ -41,67 +51,93 @@ def export(output: Output, target: Target, info: DaemonInfo, epoch: str = "") ->
     attrs = dict(output.attrs)
     if output.type in _IMAGES:
         attrs |= {f"annotation.{key}": value for key, value in target.annotations.items()}
-    if epoch and info.has("exporter.sourcedateepoch"):
-        attrs.setdefault("source-date-epoch", epoch)
-    planned = Export(output=output, exporter=Exporter(type=output.type, attrs=attrs))
-    if _belongs_to_engine(output) and info.store is ImageStore.GRAPHDRIVER:
-        return _by_engine(planned, attrs)
-    return replace(planned, refusal=_refusal(output, attrs, info))
-
-
-def _belongs_to_engine(output: Output) -> bool:
-    """Whether an image goes to the engine's own store, as ``docker build`` does it."""
-    return output.type == "image" or (output.type == "docker" and output.dest == "-")
-
-
-# What the engine's exporter knows; it ignores the rest in silence (moby builder/builder-next).
-_MOBY_ATTRS = frozenset(("name", "source-date-epoch"))
-
-
-def _by_engine(planned: Export, attrs: Mapping[str, str]) -> Export:
-    """Give an image to an engine without the containerd image store.
-
-    Its only image exporter is ``moby``, which stores the image under its name and cannot push;
-    the engine's own API does that afterwards.
-    """
-    names = tuple(name for name in attrs.get("name", "").split(",") if name)
-    push = attrs.get("push") == "true"
-    kept = {key: value for key, value in attrs.items() if key in _MOBY_ATTRS}
-    lost = sorted(set(attrs) - _MOBY_ATTRS - {"push", "registry.insecure", "unpack", "store"})
-    exporter = Exporter(type="moby", attrs=kept)
-    refusal = f"this engine's image exporter does not know {', '.join(lost)}" if lost else ""
-    if push and not names:
-        refusal = "an image without a name cannot be pushed"
-    note = "the engine stores the image" + (" and pushes it" if push else "")
-    return replace(
-        planned, exporter=exporter, push=names if push else (), refusal=refusal, note=note
+    if _belongs_to_engine(output, info):
+        if info.store is ImageStore.GRAPHDRIVER:
+            return _by_engine(output, attrs, target, info)
+        if output.type == "docker":
+            return _loaded(output, attrs, info, epoch)
+    # A folder is made like the result on this side, by any daemon (FolderOutput).
+    attrs.pop("mode", None)
+    return _plain(
+        output, Exporter(type=output.type, attrs=_dated(attrs, info, epoch)), info, target
     )
 
 
-_Check = Callable[[Mapping[str, str], DaemonInfo], str]
+def _belongs_to_engine(output: Output, info: DaemonInfo) -> bool:
+    """Whether an image goes to the engine's own store, as ``docker build`` does it."""
+    return info.engine and (output.type == "image" or (output.type == "docker" and not output.dest))
 
 
-def _needs(capability: str, what: str, prefix: str) -> _Check:
-    def check(attrs: Mapping[str, str], info: DaemonInfo) -> str:
-        used = any(key.startswith(prefix) for key in attrs)
-        return f"{what}, and this is {info.version}" if used and not info.has(capability) else ""
-
-    return check
+def _dated(attrs: Mapping[str, str], info: DaemonInfo, epoch: str) -> dict[str, str]:
+    dated = {"source-date-epoch": epoch} if epoch and info.has(_EPOCH) else {}
+    return {**dated, **attrs}
 
 
-def _folder_of_layout(attrs: Mapping[str, str], _: DaemonInfo) -> str:
-    return "an OCI layout as a folder (tar=false) is not known yet" if "tar" in attrs else ""
+def _plain(output: Output, exporter: Exporter, info: DaemonInfo, target: Target) -> Export:
+    reasons = [
+        support.reason(info, "exporter", exporter.type),
+        attributes.reason(info, "exporter", exporter.type, exporter.attrs),
+        *_limits(output, target),
+    ]
+    stays = output.type == "image"
+    return Export(
+        output=output,
+        exporter=exporter,
+        dest="" if stays else output.dest or STDOUT,
+        refusal=next((reason for reason in reasons if reason), ""),
+    )
 
 
-_CHECKS: tuple[_Check, ...] = (
-    _folder_of_layout,
-    _needs("exporter.image.annotations", "annotations need BuildKit v0.11", "annotation"),
-    _needs(
-        "exporter.sourcedateepoch", "source-date-epoch needs BuildKit v0.11", "source-date-epoch"
-    ),
-)
+def _limits(output: Output, target: Target) -> Iterator[str]:
+    """What no daemon does, and what is not built yet."""
+    if output.attrs.get("tar") == "false":
+        yield "an OCI layout as a folder (tar=false) is not known yet"
+    if output.type == "docker" and len(target.platforms) > 1:
+        yield "a Docker archive holds one platform only; type=oci takes several"
 
 
-def _refusal(output: Output, attrs: Mapping[str, str], info: DaemonInfo) -> str:
-    reasons = (support.reason(info, "exporter", output.type), *(c(attrs, info) for c in _CHECKS))
-    return next((reason for reason in reasons if reason), "")
+def _loaded(output: Output, attrs: Mapping[str, str], info: DaemonInfo, epoch: str) -> Export:
+    """Load an image into an engine with the containerd image store, which its exporter does."""
+    exporter = Exporter(type="image", attrs=_dated({"unpack": "true", **attrs}, info, epoch))
+    return Export(
+        output=output,
+        exporter=exporter,
+        refusal=attributes.reason(info, "exporter", "image", exporter.attrs),
+        note="loaded into the engine",
+    )
+
+
+# What is done by the engine's own API, or always.
+_ENGINE_DOES = frozenset(("push", "registry.insecure"))
+_ENGINE_ALWAYS = frozenset((("unpack", "true"), ("unpack", "false"), ("store", "true")))
+
+
+def _by_engine(
+    output: Output, attrs: Mapping[str, str], target: Target, info: DaemonInfo
+) -> Export:
+    """Give an image to an engine without the containerd image store.
+
+    Its only image exporter is ``moby``, which stores one platform's image under its names and
+    cannot push; the engine's own API does that afterwards.
+    """
+    names = tuple(name for name in attrs.get("name", "").split(",") if name)
+    push = attrs.get("push") == "true"
+    kept = {
+        key: value
+        for key, value in attrs.items()
+        if key not in _ENGINE_DOES and (key, value) not in _ENGINE_ALWAYS
+    }
+    reasons = (
+        "an image without a name cannot be pushed" if push and not names else "",
+        "it stores one platform only" if len(target.platforms) > 1 else "",
+        attributes.reason(info, "exporter", "moby", kept),
+    )
+    insecure = push and attrs.get("registry.insecure") == "true"
+    note = "the engine stores the image" + (" and pushes it" if push else "")
+    return Export(
+        output=output,
+        exporter=Exporter(type="moby", attrs=kept),
+        push=names if push else (),
+        refusal=next((reason for reason in reasons if reason), ""),
+        note=note + ("; insecure registries are those of its daemon.json" if insecure else ""),
+    )

@@ -1,4 +1,4 @@
-"""The application's own faults: one named constructor each, as in ``translator.faults``."""
+"""The application's own faults: one named constructor each, as in ``translator.text.faults``."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from buildfile.registryhints import hint_for
 from daemon_shim.info import DaemonInfo
-from translator.capabilities import CAPABILITIES
 from translator.compiled import ImageNeed, Need
 from translator.diagnostic import Diagnostic, Related
+from translator.llb.capabilities import CAPABILITIES
 from translator.platform import Platform
+from translator.reading.value_faults import did_you_mean, listed
 from translator.span import Span
 from translator.stage import LocalSource
 from translator.suggest import suggest
 from translator.target import Output, Secret, SshAgent, Target
-from translator.value_faults import did_you_mean, listed
 
 if TYPE_CHECKING:
     from buildfile.ocilayout import (

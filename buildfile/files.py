@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from buildfile.exits import UsageError
-from translator import document
 from translator.project import GitFacts, Inputs, Project
 from translator.project import load as translate
 from translator.span import SourceFile
+from translator.text import document
 
 FILE_NAMES = ("buildfile.yaml", "buildfile.yml")
 

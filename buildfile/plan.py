@@ -13,10 +13,10 @@ from buildfile.failure import RefusedError
 from daemon_shim import support
 from daemon_shim.info import DaemonInfo
 from daemon_shim.request import CacheOption
-from translator.capabilities import missing
 from translator.compile import compile_instances, images_needed
 from translator.compiled import Compiled, ImageNeed, ResolvedImage
 from translator.diagnostic import Diagnostic
+from translator.llb.capabilities import missing
 from translator.narrow import narrowed
 from translator.platform import Platform
 from translator.project import Project

@@ -7,8 +7,10 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from types import FrameType
 
 from buildfile import faults
 from buildfile.display.base import Display
@@ -20,13 +22,15 @@ from buildfile.results import BuildResult, TargetResult, target_result
 from buildfile.solve import Solved, Solving, SourceFaultError
 from buildfile.supplies import Supplies
 from daemon_shim.client import Daemon
-from daemon_shim.errors import CancelledError, SolveFailedError
+from daemon_shim.errors import CancelledError, DaemonError, SolveFailedError
 from daemon_shim.events import Event
 from daemon_shim.session.outputs import OutputError
 from translator.diagnostic import Diagnostic
 from translator.span import Span
 
 _TICK = 0.1
+_SIDE_BY_SIDE = 32
+_OF_JOBS = (SourceFaultError, OutputError, SolveFailedError)
 _LOG_LINES = 20
 
 
@@ -47,12 +51,15 @@ class Runner:
     def run(self) -> BuildResult:
         """Build all jobs; the first failure stops the others.
 
-        Raises BuildFailedError, KeyboardInterrupt, or a DaemonError that is about no job.
+        What was finished by then stays. Raises BuildFailedError, KeyboardInterrupt, or a
+        DaemonError that is about no job.
         """
         outcome = Outcome.FAILED
         try:
             solved = self._solve_all()
             outcome = Outcome.BUILT
+            for note in dict.fromkeys(note for each in solved.values() for note in each.notes):
+                self._display.say(f"warning: {note}")
         except KeyboardInterrupt:
             outcome = Outcome.CANCELLED
             raise
@@ -69,18 +76,17 @@ class Runner:
         )
 
     def _solve_all(self) -> dict[str, Solved]:
-        jobs = self._solvings
-        with ThreadPoolExecutor(max(1, len(jobs)), thread_name_prefix="solve") as pool:
-            futures = {
-                name: pool.submit(self._guarded, name, solving) for name, solving in jobs.items()
-            }
+        workers = max(1, min(len(self._solvings), _SIDE_BY_SIDE))
+        with _exit_at_second_interrupt(), ThreadPoolExecutor(workers, "solve") as pool:
             try:
-                self._show_until(lambda: all(f.done() for f in futures.values()))
+                futures = {
+                    name: pool.submit(self._guarded, name, solving)
+                    for name, solving in self._solvings.items()
+                }
+                self._show_all()
             except BaseException:
-                _exit_at_once_when_interrupted()
                 self._cancel_all()
                 raise
-        self._show_waiting()
         self._raise_failures(futures)
         return {name: future.result() for name, future in futures.items()}
 
@@ -100,19 +106,19 @@ class Runner:
     def _listener(self, name: str) -> Callable[[Event], None]:
         return lambda event: self._told.put((name, event))
 
-    def _show_until(self, done: Callable[[], bool]) -> None:
-        while not done():
+    def _show_all(self) -> None:
+        """Show what the jobs tell until each has told that it ended."""
+        left = len(self._solvings)
+        while left:
             try:
-                self._show(*self._told.get(timeout=_TICK))
-                self._show_waiting()
+                told = [self._told.get(timeout=_TICK)]
+                told += [self._told.get() for _ in range(self._told.qsize())]
             except queue.Empty:
-                pass
+                told = []
+            left -= sum(event is None for _, event in told)
+            for name, event in told:
+                self._show(name, event)
             self._display.tick(time.time())
-
-    def _show_waiting(self) -> None:
-        """Show what is there now, without waiting for more."""
-        for _ in range(self._told.qsize()):
-            self._show(*self._told.get())
 
     def _show(self, name: str, event: Event | None) -> None:
         if event is None:
@@ -122,23 +128,31 @@ class Runner:
 
     # --- failures ------------------------------------------------------------------------------
 
-    def _raise_failures(self, futures: dict[str, Future[Solved]]) -> None:
+    def _raise_failures(self, futures: Mapping[str, Future[Solved]]) -> None:
+        """Raise what went wrong: a bug before all, then failures; the cancelled only heard of it.
+
+        A failure that concerns no part of a build file, such as a lost connection, stays what it
+        is where it is the only one.
+        """
         errors = {name: error for name, f in futures.items() if (error := f.exception())}
         real = {n: e for n, e in errors.items() if not isinstance(e, CancelledError)} or errors
         if not real:
             return
-        known = [d for name, error in real.items() for d in self._diagnose(name, error)]
-        if not known:
+        for error in real.values():
+            if not isinstance(error, (DaemonError, OutputError)):
+                raise error
+        if not any(isinstance(error, _OF_JOBS) for error in real.values()):
             raise next(iter(real.values()))
-        raise BuildFailedError(_unique(known))
+        raise BuildFailedError(dict.fromkeys(self._diagnose(n, e) for n, e in real.items()))
 
-    def _diagnose(self, name: str, error: BaseException) -> Iterable[Diagnostic]:
+    def _diagnose(self, name: str, error: BaseException) -> Diagnostic:
         if isinstance(error, SourceFaultError):
-            yield faults.unreadable_source(error.fault.source, str(error))
-        elif isinstance(error, OutputError):
-            yield faults.output_failed(name, str(error))
-        elif isinstance(error, SolveFailedError):
-            yield self._failed_step(name, error)
+            return faults.unreadable_source(error.fault.source, str(error))
+        if isinstance(error, OutputError):
+            return faults.output_failed(name, str(error))
+        if isinstance(error, SolveFailedError):
+            return self._failed_step(name, error)
+        return faults.job_failed(name, str(error))
 
     def _failed_step(self, name: str, error: SolveFailedError) -> Diagnostic:
         job = next(job for job in self._plan.jobs if job.name == name)
@@ -149,10 +163,28 @@ class Runner:
         return faults.step_failed(shown, str(error), error.exit_code, spans, log)
 
 
-def _exit_at_once_when_interrupted() -> None:
-    """A second Ctrl-C does not wait for the daemon to hear of the first."""
-    if threading.current_thread() is threading.main_thread():
+@contextmanager
+def _exit_at_second_interrupt() -> Iterator[None]:
+    """Let the first Ctrl-C cancel the build, and a second one not wait for the daemon to hear.
+
+    Leaves alone what another thread or a handler of the caller's own decides.
+    """
+    usual = signal.default_int_handler
+    if threading.current_thread() is not threading.main_thread() or (
+        signal.getsignal(signal.SIGINT) is not usual
+    ):
+        yield
+        return
+
+    def first(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, lambda *_: os._exit(Exit.INTERRUPTED))
+        usual(number, frame)
+
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def _blame(job: Job, vertex: str) -> tuple[tuple[Span, ...], str]:
@@ -174,7 +206,3 @@ def _by_target(jobs: Iterable[Job], solved: dict[str, Solved]) -> dict[str, Targ
         )
         for target, several in grouped.items()
     }
-
-
-def _unique(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
-    return list(dict.fromkeys(diagnostics))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from buildfile.exports import Export
+from buildfile.exports import STDOUT, Export
 from buildfile.plan import Job
 from buildfile.supplies import Supplies
 from daemon_shim.client import Daemon
@@ -66,33 +66,37 @@ class Solving:
 
         What a failed or cancelled job wrote so far is removed again.
         """
+        written = [output for output in self._outputs if output]
         try:
             response = self._in_session()
-            for output in self._outputs:
-                if output:
-                    output.commit()
+            for output in written:
+                output.commit()
         except BaseException:
-            for output in self._outputs:
-                if output:
-                    output.abandon()
+            for output in written:
+                output.abandon()
             raise
         response = {**response, **self._push()}
-        written = [output for output in self._outputs if output]
         return Solved(
             response=response,
-            files=tuple(output.dest for output in written if output.dest),
+            files=tuple(output.dest for output in written if output.dest != STDOUT),
             notes=tuple(note for output in written for note in output.warnings),
         )
 
     def cancel(self) -> None:
-        """Stop it on the daemon; ``run`` then raises CancelledError."""
+        """Stop it on the daemon, or before it begins; ``run`` then raises CancelledError."""
         with self._lock:
             self._cancelled = True
             solve = self._solve
         if solve:
             solve.cancel()
 
+    def _go_on(self) -> None:
+        with self._lock:
+            if self._cancelled:
+                raise CancelledError("the build was cancelled", address=self._daemon.address)
+
     def _in_session(self) -> Mapping[str, str]:
+        self._go_on()
         for output in self._outputs:
             if output:
                 output.check()
@@ -130,44 +134,21 @@ class Solving:
             definition = self._job.parts[0].definition
             return self._watched(self._daemon.start(replace(request, definition=definition)))
         with GatewayBuild(self._daemon, request) as build:
-            steering = threading.Thread(target=self._steer, args=(build,), daemon=True)
-            self._begin(build.job)
+            steering = _Steering(self._job, build)
             steering.start()
             try:
                 return self._watched(build.job)
             finally:
                 steering.join()
+                if steering.bug:
+                    raise steering.bug
 
-    def _steer(self, build: GatewayBuild) -> None:
-        """Solve each platform's definition and return them together with their image configs."""
-        parts = self._job.parts
-        try:
-            with build:
-                refs = {
-                    str(part.platform): build.solve(
-                        part.definition, evaluate=False, cache_imports=self._job.cache_imports
-                    )
-                    for part in parts
-                }
-                if len(parts) == 1:
-                    (ref,) = refs.values()
-                    build.return_result(ref, {config_key(): parts[0].image_config})
-                else:
-                    configs = {config_key(str(p.platform)): p.image_config for p in parts}
-                    build.return_result(refs, configs)
-        except DaemonError:
-            # The build was told, and its own end says the same to ``run``.
-            return
-
-    def _begin(self, solve: Solve) -> None:
+    def _watched(self, solve: Solve) -> Mapping[str, str]:
         with self._lock:
             self._solve = solve
             stopped = self._cancelled
         if stopped:
             solve.cancel()
-
-    def _watched(self, solve: Solve) -> Mapping[str, str]:
-        self._begin(solve)
         for event in solve.events():
             self._tell(event)
         return solve.result()
@@ -177,12 +158,52 @@ class Solving:
         engine = EngineClient(self._daemon.wire.transport, timeout=self._daemon.wire.timeout)
         told: dict[str, str] = {}
         for each in self._job.exports:
-            if each.exporter and each.exporter.type == "moby":
+            if each.by_engine and each.exporter:
                 told["image.name"] = each.exporter.attrs.get("name", "")
             for name in each.push:
+                self._go_on()
                 digest = engine.push_image(name, login=_login(name, self._supplies))
                 told |= {"containerimage.digest": digest} if digest else {}
         return told
+
+
+class _Steering(threading.Thread):
+    """Solves each platform's definition, and returns them together with their image configs.
+
+    A failing call also ends the build, whose own end says the same; what else goes wrong is kept
+    in ``bug``, for the build only hears of it as a failure.
+    """
+
+    def __init__(self, job: Job, build: GatewayBuild) -> None:
+        super().__init__(name=f"steer {job.name}", daemon=True)
+        self._job = job
+        self._build = build
+        self.bug: Exception | None = None
+
+    def run(self) -> None:
+        """Steer the build to its end."""
+        try:
+            with self._build:
+                self._steer()
+        except DaemonError:
+            return
+        except Exception as error:
+            self.bug = error
+
+    def _steer(self) -> None:
+        parts, imports = self._job.parts, self._job.cache_imports
+        refs = {
+            str(part.platform): self._build.solve(
+                part.definition, evaluate=False, cache_imports=imports
+            )
+            for part in parts
+        }
+        if len(parts) == 1:
+            (ref,) = refs.values()
+            self._build.return_result(ref, {config_key(): parts[0].image_config})
+        else:
+            configs = {config_key(str(p.platform)): p.image_config for p in parts}
+            self._build.return_result(refs, configs)
 
 
 def _is_plain(job: Job) -> bool:
@@ -192,12 +213,11 @@ def _is_plain(job: Job) -> bool:
 
 def _output(planned: Export) -> Output | None:
     """The place on this machine that an exporter writes to, None for those that stay away."""
-    output = planned.output
-    if not output.dest or (planned.exporter and planned.exporter.type in ("image", "moby")):
+    if not planned.dest:
         return None
-    if output.type == "local":
-        return FolderOutput(output.dest, delete=output.attrs.get("mode") == "delete")
-    return StreamOutput(sys.stdout.buffer) if output.dest == "-" else FileOutput(output.dest)
+    if planned.output.type == "local":
+        return FolderOutput(planned.dest, delete=planned.output.attrs.get("mode") == "delete")
+    return StreamOutput(sys.stdout.buffer) if planned.dest == STDOUT else FileOutput(planned.dest)
 
 
 def _folders(job: Job) -> dict[str, LocalFolder]:
@@ -222,14 +242,17 @@ def _shared_key(folder: str) -> str:
 def _cause(
     error: DaemonError, sources: FileSync, outputs: list[Output | None], session: SessionHost
 ) -> Exception:
-    """The reason on this side, where there is one: the daemon's own words tell less."""
+    """The reason on this side, where there is one: the daemon's own words tell less.
+
+    A build that was cancelled leaves sources and outputs broken off, which is no reason.
+    """
+    if isinstance(error, CancelledError):
+        return session.error or error
     if sources.errors:
         return SourceFaultError(sources.errors[0])
     for output in outputs:
         if output and output.error:
             return output.error
-    if isinstance(error, CancelledError) and session.error:
-        return session.error
     return error
 
 

@@ -1,8 +1,8 @@
 """Typed stages to LLB: the back half of the translation in two functions.
 
 ``images_needed`` says what must be asked of a daemon or a registry, ``compile_instances`` does
-the rest without asking anybody. The way: stages -> graph (``translator.assemble``) -> graph for
-this daemon (``translator.lower``) -> bytes (``translator.marshal``).
+the rest without asking anybody. The way: stages -> graph (``translator.llb.assemble``) -> graph for
+this daemon (``translator.llb.lower``) -> bytes (``translator.llb.marshal``).
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping, 
 from functools import partial
 from types import MappingProxyType
 
-from translator.assemble import Assembly, Options, assemble
-from translator.capabilities import FEATURES
 from translator.compiled import Compiled, ImageNeed, Need, ResolvedImage
 from translator.diagnostic import Diagnostic, InvalidFileError
-from translator.graph import ExecOp, Payload, SessionFile, SourceOp, Use
-from translator.imageconfig import ImageConfig
-from translator.lower import lower
-from translator.marshal import Definition, marshal
+from translator.llb.assemble import Assembly, Options, assemble
+from translator.llb.capabilities import FEATURES
+from translator.llb.graph import ExecOp, Payload, SessionFile, SourceOp, Use
+from translator.llb.imageconfig import ImageConfig
+from translator.llb.lower import lower
+from translator.llb.marshal import Definition, marshal
+from translator.llb.sources import image_need
 from translator.pause import no_collection
-from translator.sources import image_need
 from translator.stage import (
     BindMount,
     CacheMount,

@@ -1,6 +1,7 @@
 """A fault in a user's file as data. Raising and rendering are apart: ``buildfile.render`` draws it.
 
-Each kind of fault has one named constructor in ``translator.faults``; nobody else writes messages.
+Each kind of fault has one named constructor in ``translator.text.faults``
+or beside its readers; nobody else writes messages.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from translator.scope import GitFacts
 from translator.span import Position, SourceFile, Span
+from translator.values.scope import GitFacts
 
 
 def _no_git() -> GitFacts:

@@ -14,31 +14,31 @@ from functools import reduce
 from types import MappingProxyType
 from typing import TypeVar
 
-from translator import name_faults
-from translator.collector import Collector
 from translator.diagnostic import Diagnostic, InvalidCommandError, InvalidFileError
-from translator.document import Entry, Node, Scalar, Table
-from translator.extends import is_abstract, resolve
-from translator.files import Document, Gathering
 from translator.inputs import Inputs
-from translator.instances import Setting, Stages
-from translator.interpolate import expand
-from translator.merge import merge
-from translator.overrides import check_names, parse
 from translator.pause import no_collection
-from translator.permission import Permission
 from translator.platform import Platform
-from translator.read_secret import secret, ssh_agent
-from translator.read_source import SCRATCH
-from translator.read_target import TargetReader, matrix_keys
-from translator.reader import Reader, Reading, text
-from translator.schema import check
-from translator.scope import GitFacts, Scope, matrix_names
-from translator.selection import Selection, read_groups
+from translator.reading import name_faults
+from translator.reading.collector import Collector
+from translator.reading.extends import is_abstract, resolve
+from translator.reading.files import Document, Gathering
+from translator.reading.instances import Setting, Stages
+from translator.reading.merge import merge
+from translator.reading.overrides import check_names, parse
+from translator.reading.permission import Permission
+from translator.reading.read_secret import secret, ssh_agent
+from translator.reading.read_source import SCRATCH
+from translator.reading.read_target import TargetReader, matrix_keys
+from translator.reading.reader import Reader, Reading, text
+from translator.reading.selection import Selection, read_groups
 from translator.span import SourceFile
 from translator.stage import Instance, Origin, StageRef
 from translator.target import Secret, SshAgent, Target
-from translator.variables import Variable, as_found, declare, evaluate
+from translator.text.document import Entry, Node, Scalar, Table
+from translator.text.schema import check
+from translator.values.interpolate import expand
+from translator.values.scope import GitFacts, Scope, matrix_names
+from translator.values.variables import Variable, as_found, declare, evaluate
 
 __all__ = ["GitFacts", "Inputs", "Project", "load"]
 

@@ -1,7 +1,7 @@
 """The nouns of a stage: sources, steps and mounts, with every value already interpolated.
 
 The front half (``translator.project``) makes these from the build file; the back half
-(``translator.graph``) turns them into vertices. A reference to another stage is a ``StageRef``,
+(``translator.llb.graph``) turns them into vertices. A reference to another stage is a ``StageRef``,
 resolved through the ``Instance`` that both stand in, so that a chain of thousands of stages needs
 no recursion. Text values are final; ``span`` is where the user wrote the thing.
 """

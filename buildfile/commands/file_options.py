@@ -78,7 +78,7 @@ def assignment(text: str, option: str) -> tuple[str, str]:
 
 def pairs_of(text: str, option: str) -> Iterator[tuple[str, str]]:
     """Split KEY=VALUE,KEY=VALUE as buildctl does."""
-    from translator.csvspec import pairs
+    from translator.values.csvspec import pairs
 
     try:
         for key, value in pairs(text):

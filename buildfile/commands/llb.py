@@ -112,7 +112,7 @@ def _images(instance: Instance, choice: DaemonChoice | None) -> Mapping[ImageNee
 
 
 def _writer(format_: str) -> Callable[[bytes], None]:
-    from translator import describe
+    from translator.llb import describe
 
     writers: dict[str, Callable[[bytes], None]] = {
         "binary": _write_binary,

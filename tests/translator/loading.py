@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from translator.diagnostic import Diagnostic, InvalidFileError
-from translator.document import Table, parse
 from translator.platform import Platform
 from translator.project import Inputs, Project, load
 from translator.span import SourceFile
 from translator.stage import Instance
+from translator.text.document import Table, parse
 
 ROOT = "/project"
 AMD64 = Platform("linux", "amd64")

@@ -7,8 +7,8 @@ from typing import Any
 from schemas.pb import ops_pb2 as pb
 from translator.compile import compile_instances
 from translator.compiled import Compiled
-from translator.graph import Graph
-from translator.marshal import marshal
+from translator.llb.graph import Graph
+from translator.llb.marshal import marshal
 from translator.platform import Platform
 from translator.span import Position, SourceFile, Span
 from translator.stage import (

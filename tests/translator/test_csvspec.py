@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from translator.csvspec import fields, pairs
+from translator.values.csvspec import fields, pairs
 
 
 @pytest.mark.parametrize(

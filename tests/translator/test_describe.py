@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.message import DecodeError
 
 from tests.translator.stages import HERE, SCRATCH, compiled, copy, image, line, run, stage
-from translator.describe import as_dot, as_json, as_mermaid
+from translator.llb.describe import as_dot, as_json, as_mermaid
 from translator.stage import CacheMount, Resources, Write
 
 

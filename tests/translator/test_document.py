@@ -9,9 +9,10 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from translator import yamlevents
 from translator.diagnostic import InvalidFileError
-from translator.document import (
+from translator.span import Position, SourceFile
+from translator.text import yamlevents
+from translator.text.document import (
     MAX_DEPTH,
     Items,
     Node,
@@ -25,7 +26,6 @@ from translator.document import (
     parse_all,
     read,
 )
-from translator.span import Position, SourceFile
 
 
 def source(text: str) -> SourceFile:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.translator.stages import AMD64, HERE, SCRATCH, compiled, image, run, stage
 from translator.compiled import ImageNeed, ResolvedImage
-from translator.imageconfig import DEFAULT_PATH, ImageConfig
+from translator.llb.imageconfig import DEFAULT_PATH, ImageConfig
 from translator.platform import Platform
 from translator.stage import Healthcheck, ImageOptions, SetEnv, SetShell, SetUser, SetWorkdir
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.translator.loading import line, table
-from translator.collector import Collector
-from translator.document import Items, Node, Scalar, Table
-from translator.interpolate import expand, references
-from translator.scope import GitFacts, Scope
+from translator.reading.collector import Collector
+from translator.text.document import Items, Node, Scalar, Table
+from translator.values.interpolate import expand, references
+from translator.values.scope import GitFacts, Scope
 
 VARIABLES: Mapping[str, Any] = {
     "TEXT": "dev",

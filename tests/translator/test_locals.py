@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.translator.stages import HERE, copy, instance, local, run, stage
 from translator.compiled import LocalUse
-from translator.locals import local_uses
+from translator.llb.locals import local_uses
 from translator.stage import BindMount, Copy, LocalSource, Origin
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 from daemon_shim import releases
 from schemas.pb import ops_pb2 as pb
 from tests.translator.stages import HERE, SCRATCH, compiled, image, inline, processes, run, stage
-from translator.capabilities import CAPABILITIES, FEATURES, missing
-from translator.imageconfig import DEFAULT_PATH
+from translator.llb.capabilities import CAPABILITIES, FEATURES, missing
+from translator.llb.imageconfig import DEFAULT_PATH
 from translator.stage import BindMount, Symlink
 
 ALL = frozenset(CAPABILITIES)

@@ -32,7 +32,7 @@ from tests.translator.stages import (
 )
 from tests.translator.wire import fields, numbers
 from translator.compile import compile_instances
-from translator.graph import (
+from translator.llb.graph import (
     Edge,
     ExecOp,
     Graph,
@@ -42,7 +42,7 @@ from translator.graph import (
     Use,
     Vertex,
 )
-from translator.marshal import LARGEST_SOURCE, marshal
+from translator.llb.marshal import LARGEST_SOURCE, marshal
 from translator.span import Position, SourceFile, Span
 from translator.stage import SecretMount, SetEnv
 
@@ -57,9 +57,7 @@ def source(place: str = "x", **more: Any) -> Vertex:
 
 
 def process(*inputs: Edge, **more: Any) -> Vertex:
-    mounts = tuple(
-        TreeMount(target=f"/{number}", input=number) for number, _ in enumerate(inputs)
-    )
+    mounts = tuple(TreeMount(target=f"/{number}", input=number) for number, _ in enumerate(inputs))
     op = ExecOp(args=("true",), env=(), cwd="/", mounts=mounts)
     rest: dict[str, Any] = {"name": "p", "uses": (), "span": HERE, "platform": AMD64, **more}
     return Vertex(payload=op, inputs=inputs, **rest)

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.translator.loading import AMD64, ARM64, faults, project, table
-from translator.collector import Collector
-from translator.matrix import combine, keys, slug
+from translator.reading.collector import Collector
+from translator.reading.matrix import combine, keys, slug
 
 
 def combinations(matrix: str) -> list[dict[str, str]]:

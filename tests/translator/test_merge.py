@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tests.translator.loading import table
 from tests.translator.test_interpolate import plain
-from translator.document import Entry, Node, Scalar, Table
-from translator.merge import TARGET, merge
+from translator.reading.merge import TARGET, merge
+from translator.text.document import Entry, Node, Scalar, Table
 
 
 @pytest.mark.parametrize(

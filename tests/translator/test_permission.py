@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from translator.permission import Permission
+from translator.reading.permission import Permission
 
 LINKS = {"/project/link": "/etc", "/private": "/project/real", "/project/inner": "/project/x"}
 

@@ -29,9 +29,9 @@ from tests.translator.stages import (
     run,
     stage,
 )
-from translator.capabilities import CAPABILITIES, missing
 from translator.compile import compile_instances
 from translator.compiled import Compiled
+from translator.llb.capabilities import CAPABILITIES, missing
 from translator.platform import Platform
 from translator.stage import (
     BindMount,

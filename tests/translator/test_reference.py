@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from translator.giturl import GitUrl
+from translator.llb.giturl import GitUrl
 from translator.reference import Reference
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4

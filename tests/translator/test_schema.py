@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError
 
 from schemas import buildfile_schema_text
-from translator import schema as checker
-from translator.acceptor import Acceptor
-from translator.document import parse, parse_all
-from translator.schema import check
 from translator.span import SourceFile
+from translator.text import schema as checker
+from translator.text.acceptor import Acceptor
+from translator.text.document import parse, parse_all
+from translator.text.schema import check
 
 SCHEMA: dict[str, Any] = json.loads(buildfile_schema_text())
 CASES = Path(__file__).parents[1] / "cases" / "invalid"

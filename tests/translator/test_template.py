@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from translator.template import Reference, TemplateError, escape, names, parse
+from translator.values.template import Reference, TemplateError, escape, names, parse
 
 
 def reference(

@@ -1,0 +1,1 @@
+"""Typed stages to LLB: graph, lowerings, ops and bytes."""

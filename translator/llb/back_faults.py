@@ -1,0 +1,89 @@
+"""Faults that show only when stages become LLB: addresses, modes, places of copies.
+
+One named constructor each, as in ``translator.text.faults``.
+"""
+
+from __future__ import annotations
+
+from translator.diagnostic import Diagnostic
+from translator.span import Span
+
+
+def bad_image(ref: str, reason: str, span: Span) -> Diagnostic:
+    """A text that names no image."""
+    return Diagnostic(
+        code="bad-image",
+        message=f"{ref!r} is not an image: {reason}",
+        span=span,
+        hint="write [HOST/]NAME[:TAG][@DIGEST], such as alpine:3.20",
+    )
+
+
+def bad_git_url(url: str, reason: str, span: Span) -> Diagnostic:
+    """A text that names no git repository."""
+    return Diagnostic(
+        code="bad-git-url",
+        message=f"{url!r} is not a git repository: {reason}",
+        span=span,
+        hint="write https://HOST/PATH or git@HOST:PATH",
+    )
+
+
+def bad_http_url(url: str, span: Span) -> Diagnostic:
+    """A download from something that is no web address."""
+    return Diagnostic(
+        code="bad-http-url",
+        message=f"{url!r} is not a web address",
+        span=span,
+        hint="write http://HOST/PATH or https://HOST/PATH",
+    )
+
+
+def bad_mode(text: str, span: Span) -> Diagnostic:
+    """A ``chmod`` that is neither octal nor symbolic."""
+    return Diagnostic(
+        code="bad-mode",
+        message=f"{text!r} is not a file mode",
+        span=span,
+        hint='write it in octal ("0755") or as chmod does ("u=rwX,go=rX")',
+    )
+
+
+def bad_owner(text: str, span: Span) -> Diagnostic:
+    """A ``chown`` with nothing in it, or with too much."""
+    return Diagnostic(
+        code="bad-owner",
+        message=f"{text!r} is not an owner",
+        span=span,
+        hint="write USER or USER:GROUP, as names or numbers",
+    )
+
+
+def file_in_place_of_folder(to: str, span: Span) -> Diagnostic:
+    """Several things copied to one name."""
+    return Diagnostic(
+        code="copy-needs-folder",
+        message=f"several paths are copied, so {to!r} has to be a folder",
+        span=span,
+        hint=f"write {to}/ with a slash at the end",
+    )
+
+
+def mount_on_root(span: Span) -> Diagnostic:
+    """A mount that would hide the stage's own files."""
+    return Diagnostic(
+        code="mount-on-root",
+        message="a mount cannot stand in the place of the root folder",
+        span=span,
+        hint="give it a target such as /mnt",
+    )
+
+
+def owner_without_users(text: str, span: Span) -> Diagnostic:
+    """A user's name where no file can say which number it has."""
+    return Diagnostic(
+        code="owner-without-users",
+        message=f"{text!r} cannot be looked up: the stage is still empty",
+        span=span,
+        hint="write numbers, such as 1000:1000",
+    )

@@ -1,0 +1,1 @@
+"""Nodes to nouns: files merged, names resolved, targets and stages read."""

@@ -1,0 +1,1 @@
+"""Text to checked nodes: YAML with positions, and the schema."""

@@ -1,0 +1,1 @@
+"""What values are: templates, scopes, variables and their types."""
