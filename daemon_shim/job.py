@@ -43,7 +43,7 @@ class Job:
 
     def cancel(self) -> None:
         """Stop the build on the daemon. Harmless when it has ended."""
-        self._cancelled = not self._solve.done()
+        self._cancelled = self._cancelled or not self._solve.done()
         self._solve.cancel()
         if self._watch:
             self._watch.stop()
