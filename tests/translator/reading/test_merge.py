@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.translator.loading import table
-from tests.translator.test_interpolate import plain
+from tests.translator.values.test_interpolate import plain
 from translator.reading.merge import TARGET, merge
 from translator.text.document import Entry, Node, Scalar, Table
 

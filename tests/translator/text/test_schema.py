@@ -20,7 +20,7 @@ from translator.text.document import parse, parse_all
 from translator.text.schema import check
 
 SCHEMA: dict[str, Any] = json.loads(buildfile_schema_text())
-CASES = Path(__file__).parents[1] / "cases" / "invalid"
+CASES = Path(__file__).parents[2] / "cases" / "invalid"
 
 # The example of the language's own description, but for what later versions bring.
 EXAMPLE = """\

@@ -47,7 +47,7 @@ from translator.span import Position, SourceFile, Span
 from translator.stage import SecretMount, SetEnv
 
 BODY = 2, 3, 4
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 USES = (Use("file.base", HERE),)
 
 
