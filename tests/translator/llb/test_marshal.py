@@ -167,7 +167,7 @@ def test_every_graph_is_closed_and_in_order(shape: list[list[int]]) -> None:
 
 PROGRAM = """
 import hashlib
-from tests.translator.test_marshal import everything
+from tests.translator.llb.test_marshal import everything
 print(hashlib.sha256(repr(everything()).encode()).hexdigest())
 """
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.translator.loading import AMD64, ARM64, faults, project
+from translator.inputs import FieldOption
 from translator.platform import Platform
 
 TEXT = """version: 1
@@ -104,3 +105,31 @@ def test_values_are_not_interpolated() -> None:
 def test_faults_name_the_option(option: str, expected: str) -> None:
     (fault,) = faults(TEXT, overrides=(option,))
     assert fault.startswith(expected)
+
+
+def test_an_option_for_a_field_stands_in_for_every_target() -> None:
+    fields = (
+        FieldOption(option="--platform", key="platforms", value="linux/arm64,linux/386"),
+        FieldOption(option="--output", key="outputs", value="type=tar,dest=a.tar"),
+        FieldOption(option="--output", key="outputs", value="type=none"),
+    )
+    made = project(TEXT, fields=fields, folder="/work")
+    for target in (made.targets["app"][0], made.targets["api"][0]):
+        assert [str(each) for each in target.platforms] == ["linux/arm64", "linux/386"]
+        assert [(each.type, each.dest) for each in target.outputs] == [
+            ("tar", "/work/a.tar"),
+            ("none", ""),
+        ]
+
+
+def test_faults_of_an_option_for_a_field_are_shown_in_it() -> None:
+    option = FieldOption(option="--output", key="outputs", value="type=locl")
+    found = faults(TEXT, fields=(option,))
+    assert found == ["--output:1:1 unknown-type there is no output type locl"] or (
+        len(found) == 1 and found[0].startswith("--output:1:1 ")
+    )
+
+
+def test_an_option_for_a_field_needs_no_target() -> None:
+    option = FieldOption(option="--platform", key="platforms", value="linux/arm64")
+    assert faults("version: 1\n", fields=(option,)) == []

@@ -43,7 +43,7 @@ def output(entry: str, **more: Any) -> tuple[str, str, tuple[str, ...], dict[str
         ("'type=local,dest=o,paths=/a;/b'", ("local", f"{ROOT}/o", ("/a", "/b"), {})),
         ("out", ("local", f"{ROOT}/out", (), {})),
         ("'-'", ("tar", "-", (), {})),
-        ("'type=tar'", ("tar", "-", (), {})),
+        ("'type=tar'", ("tar", "", (), {})),
         ("'type=oci,dest=-'", ("oci", "-", (), {})),
         ("'type=docker,name=x,dest=x.tar'", ("docker", f"{ROOT}/x.tar", (), {"name": "x"})),
         ("'type=oci,dest=o,tar=false'", ("oci", f"{ROOT}/o", (), {"tar": "false"})),
@@ -56,7 +56,7 @@ def output(entry: str, **more: Any) -> tuple[str, str, tuple[str, ...], dict[str
             "{type: oci, compression: zstd, compression-level: 3, oci-mediatypes: true}",
             (
                 "oci",
-                "-",
+                "",
                 (),
                 {"compression": "zstd", "compression-level": "3", "oci-mediatypes": "true"},
             ),

@@ -109,3 +109,19 @@ def test_faults_of_groups(groups: str, expected: list[str]) -> None:
     found = faults(TEXT.format(groups=groups))
     assert len(found) == len(expected)
     assert all(e.split(" ", 1)[1] in f for e, f in zip(expected, found, strict=True))
+
+
+def test_a_group_may_hold_globs() -> None:
+    text = "version: 1\nstages: {s: {from: scratch}}\n"
+    text += "targets: {app: {stage: s}, api: {stage: s}, web: {stage: s}}\n"
+    text += "groups: {default: ['a*'], all: ['*']}\n"
+    made = project(text)
+    assert [each.name for each in made.select()] == ["app", "api"]
+    assert [each.name for each in made.select(["all"])] == ["app", "api", "web"]
+
+
+def test_a_glob_of_a_group_must_match_something() -> None:
+    text = "version: 1\nstages: {s: {from: scratch}}\ntargets: {app: {stage: s}}\n"
+    assert faults(text + "groups: {g: ['x*']}\n") == [
+        "4:14 unknown-target there is no target x*"
+    ]
