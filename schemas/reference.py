@@ -53,6 +53,7 @@ _TYPES: Mapping[str, str] = MappingProxyType(
 _VALUES: Mapping[str, str] = MappingProxyType(
     {
         "name": "name",
+        "target-name": "target pattern",
         "string": "text",
         "text": "text",
         "flag": "`true` or `false`",

@@ -15,16 +15,28 @@ def _no_git() -> GitFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FieldOption:
+    """An option that stands in for a field of every target: ``--platform linux/arm64``.
+
+    ``key`` is the field as in ``--set`` (``cache.import``). Several for one list make one list.
+    """
+
+    option: str
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Inputs:
     """What ``load`` takes.
 
     ``files`` are those of ``-f`` in their order; the first one's folder is the project's root.
     ``read`` gives an included file for its absolute path; it raises OSError, or InvalidFileError
     for what is no text. ``variables`` are those of ``--var``, ``overrides`` the options ``--set``,
-    ``allow`` those of ``--allow``, and ``secrets`` and ``ssh`` the ids that the command line
-    provides by itself. Relative paths in options start from ``folder``. ``git`` is asked only if
-    ``${git.*}`` is used; it raises LookupError with a reason outside of a work tree. ``real_path``
-    resolves symbolic links.
+    ``fields`` those that are short for one, ``allow`` those of ``--allow``, and ``secrets`` and
+    ``ssh`` the ids that the command line provides by itself. Relative paths in options start from
+    ``folder``. ``git`` is asked only if ``${git.*}`` is used; it raises LookupError with a reason
+    outside of a work tree. ``real_path`` resolves symbolic links.
     """
 
     files: tuple[SourceFile, ...]
@@ -32,6 +44,7 @@ class Inputs:
     environment: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
+    fields: tuple[FieldOption, ...] = ()
     allow: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     ssh: tuple[str, ...] = ()

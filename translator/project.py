@@ -249,7 +249,8 @@ class _Loader:
         self, top: Table, tables: Mapping[str, Table], stages: Mapping[str, Table], scope: Scope
     ) -> tuple[dict[str, tuple[Target, ...]], tuple[str, ...]]:
         """The targets, and the names of all of them and their variants."""
-        overrides = parse(self._inputs.overrides, self._folder, self._found)
+        inputs = self._inputs
+        overrides = parse(inputs.overrides, inputs.fields, self._folder, self._found)
         resolved, circular = resolve(tables, overrides, scope, self._found)
         cache = top.entries.get("cache")
         reader = TargetReader(

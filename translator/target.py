@@ -25,9 +25,9 @@ class CacheEntry:
 class Output:
     """One output of a target.
 
-    ``dest`` is an absolute path (or ``-`` for standard output) where the type writes to the
-    client, else empty. ``paths`` limits what is exported, empty for all. ``attrs`` are the
-    exporter's own, without ``type``, ``dest`` and ``paths``.
+    ``dest`` is an absolute path or ``-`` for standard output, '' where none is given; the types
+    that the daemon keeps have none. ``paths`` limits what is exported, empty for all. ``attrs``
+    are the exporter's own, without ``type``, ``dest`` and ``paths``.
     """
 
     type: str

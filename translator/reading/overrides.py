@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Literal
 
+from translator.inputs import FieldOption
 from translator.reading import value_faults as faults
 from translator.reading.collector import Collector
 from translator.span import Position, SourceFile, Span
@@ -57,18 +58,21 @@ class Override:
 
 @dataclass(frozen=True, kw_only=True)
 class Overrides:
-    """All of them: those that name a target, and those with a glob."""
+    """All of them: those for every target, those with a glob, and those that name a target."""
 
-    named: Mapping[str, Sequence[Override]] = field(default_factory=dict)
+    everywhere: Sequence[Override] = ()
     globs: Sequence[Override] = ()
+    named: Mapping[str, Sequence[Override]] = field(default_factory=dict)
 
     def of(self, name: str) -> list[Override]:
         """Those for one target, in the order of the command line as far as it matters."""
         globs = [each for each in self.globs if fnmatchcase(name, each.pattern)]
-        return [*globs, *self.named.get(name, ())]
+        return [*self.everywhere, *globs, *self.named.get(name, ())]
 
 
-def parse(options: Iterable[str], folder: str, found: Collector) -> Overrides:
+def parse(
+    options: Iterable[str], fields: Iterable[FieldOption], folder: str, found: Collector
+) -> Overrides:
     """Take options apart. Relative paths in them start from ``folder``."""
     named: dict[str, list[Override]] = {}
     globs: list[Override] = []
@@ -78,7 +82,8 @@ def parse(options: Iterable[str], folder: str, found: Collector) -> Overrides:
             globs.append(override)
         elif override:
             named.setdefault(override.pattern, []).append(override)
-    return Overrides(named=named, globs=globs)
+    everywhere = [_for_all(each, folder, found) for each in fields]
+    return Overrides(everywhere=[each for each in everywhere if each], globs=globs, named=named)
 
 
 def check_names(overrides: Overrides, names: Sequence[str], found: Collector) -> None:
@@ -119,6 +124,17 @@ def _set(table: Table, path: tuple[str, ...], override: Override, append: bool) 
 
 
 # --- one option ------------------------------------------------------------------------------
+
+
+def _for_all(given: FieldOption, folder: str, found: Collector) -> Override | None:
+    """An option with a name of its own, which is where its faults are shown."""
+    file = SourceFile(name=given.option, folder=folder, text=given.value)
+    span = _span(file, 0, len(given.value))
+    path, shape = _path(given.key, span, found)
+    value = _value(given.value, shape, span, found) if shape else None
+    if value is None:
+        return None
+    return Override(pattern="*", path=path, value=value, append=False, span=span)
 
 
 def _override(option: str, folder: str, found: Collector) -> Override | None:

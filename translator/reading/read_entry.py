@@ -89,12 +89,8 @@ _IMAGE: Attributes = MappingProxyType(
         "rewrite-timestamp": _bool,
         "prefer-nondist-layers": _bool,
         "attestation-inline": _bool,
-        "attestation-prefix": _any,
         "buildinfo": _bool,
         "buildinfo-attrs": _bool,
-        "name-canonical": _bool,
-        "dangling-name-prefix": _any,
-        "danging-name-empty-only": _bool,
     }
 )
 _PUSHED: Attributes = MappingProxyType(
@@ -105,6 +101,9 @@ _PUSHED: Attributes = MappingProxyType(
         "registry.insecure": _bool,
         "unpack": _bool,
         "store": _bool,
+        "name-canonical": _bool,
+        "dangling-name-prefix": _any,
+        "danging-name-empty-only": _bool,
     }
 )
 _FILES: Attributes = MappingProxyType(
@@ -134,7 +133,6 @@ _EXPORTS: Mapping[str, Attributes] = MappingProxyType(
                 **_LAYERS,
                 "mode": _word("min", "max"),
                 "image-manifest": _bool,
-                "oci-artifact": _bool,
                 "ignore-error": _bool,
             }
         ),
@@ -274,7 +272,7 @@ def _paths(entries: Entries) -> tuple[str, ...]:
 def _dest(
     kind: str, dest: str, attrs: Mapping[str, str], entries: Entries, reading: Reading
 ) -> str | None:
-    """Where to write: an absolute path, ``-``, or nothing for types that stay on the daemon."""
+    """Where to write: an absolute path, ``-``, or '' where nothing is said."""
     if kind not in _STREAMED and kind != "local":
         return ""
     node = entries.values["dest"][1] if "dest" in entries.values else entries.node
@@ -283,7 +281,7 @@ def _dest(
         reading.found.at(node, faults.no_folder(kind, node.span))
         return None
     if dest in ("", "-"):
-        return "-"
+        return dest
     return resolve(dest, node.span.file.folder, reading.home)
 
 

@@ -125,9 +125,7 @@ def test_an_option_for_a_field_stands_in_for_every_target() -> None:
 def test_faults_of_an_option_for_a_field_are_shown_in_it() -> None:
     option = FieldOption(option="--output", key="outputs", value="type=locl")
     found = faults(TEXT, fields=(option,))
-    assert found == ["--output:1:1 unknown-type there is no output type locl"] or (
-        len(found) == 1 and found[0].startswith("--output:1:1 ")
-    )
+    assert [each.split(" ", 1)[0] for each in found] == ["--output:1:1"]
 
 
 def test_an_option_for_a_field_needs_no_target() -> None:
