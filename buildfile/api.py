@@ -52,9 +52,9 @@ def load(
 ) -> Project:
     """Load a build file; several merge, left to right; none is the one of the working folder.
 
-    ``variables`` are as ``--var``, ``overrides`` as ``--set``, ``allow`` folders outside of the
-    project that local sources may read. Raises InvalidFileError with every fault of the file, and
-    UsageError where there is no file.
+    ``variables`` are as ``--var``, ``overrides`` as ``--set``, ``allow`` as ``--allow``: folders
+    outside of the project that local sources may read (``fs.read=PATH``). Raises InvalidFileError
+    with every fault of the file, and UsageError where there is no file.
     """
     options = LoadOptions(
         variables=variables or {}, overrides=overrides, allow=allow, environment=environment
@@ -76,6 +76,7 @@ def build(
     TlsError where it cannot be reached, BuildFailedError when a step fails.
     """
     from buildfile.display import choose
+    from buildfile.places import check_places
     from buildfile.runner import Runner
 
     options = options or BuildOptions()
@@ -90,6 +91,9 @@ def build(
         with connected(choice, display.say) as open_:
             plan, supplies = prepare(project, targets, open_, options)
             plan.require()
+            check_places(
+                [(job.target, each) for job in plan.jobs for each in job.exports], sys.stdout
+            )
             for warning in plan.warnings:
                 display.say(f"warning: {warning.message}")
             result = Runner(plan, open_, supplies, display).run()
@@ -122,7 +126,7 @@ def prepare(
     made = plan(drafts, daemon.info(), images, no_cache=options.no_cache, epoch=epoch)
     parts = [part for job in made.jobs for part in job.parts]
     supplies = gather(
-        _used(secrets, (part.secrets for part in parts)),
+        _used(secrets, (*(part.secrets for part in parts), *(d.target.secrets for d in drafts))),
         _used(agents, (part.ssh for part in parts)),
         logins,
         environment,
@@ -137,12 +141,21 @@ def _used(known: Mapping[str, T], groups: Iterable[Iterable[str]]) -> list[T]:
 
 def _check_writable(path: str) -> None:
     folder = Path(path).absolute().parent
+    if Path(path).is_dir():
+        raise UsageError(f"cannot write {path}: it is a folder")
     if not os.access(folder, os.W_OK):
         raise UsageError(f"cannot write {path}", hint=f"{folder} is not there, or not writable")
 
 
 def _write_metadata(path: str, result: BuildResult) -> None:
     """Write beside and rename, so that a reader never sees half of it."""
+    from buildfile import faults
+    from buildfile.failure import BuildFailedError
+
     partial = Path(f"{path}.partial")
-    partial.write_text(json.dumps(result.metadata(), indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(json.dumps(result.metadata(), indent=2) + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise BuildFailedError([faults.metadata_failed(path, error.strerror or "")]) from error

@@ -76,11 +76,23 @@ def foreign_platform(
 
 
 def epoch_unknown(info: DaemonInfo) -> Diagnostic:
-    """SOURCE_DATE_EPOCH is set, and the daemon cannot apply it to layers."""
+    """SOURCE_DATE_EPOCH is set, and the daemon does not apply it to images."""
+    why = f"is a {info.store.value}" if info.engine else f"is BuildKit {info.version}"
     return Diagnostic(
         code="epoch-unknown",
-        message=f"SOURCE_DATE_EPOCH needs BuildKit v0.11, and {info.address} is {info.version}: "
+        message=f"SOURCE_DATE_EPOCH needs BuildKit v0.11, and {info.address} {why}: "
         "the times in the image are those of this build",
+        severity="warning",
+    )
+
+
+def inline_without_image(target: Target) -> Diagnostic:
+    """An inline cache is exported, and the target makes no image that it could go into."""
+    return Diagnostic(
+        code="no-inline-cache",
+        message=f"the inline cache of {target.name} is not exported: it goes into an image, and "
+        "this target has no image output",
+        span=target.span,
         severity="warning",
     )
 
@@ -114,6 +126,19 @@ def unreadable_folder(source: LocalSource, reason: str) -> Diagnostic:
         code="unreadable-folder",
         message=f"cannot read {source.path}: {reason}",
         span=source.span,
+    )
+
+
+def same_place(output: Output, target: Target, first: Output, other: Target) -> Diagnostic:
+    """Two outputs would be written to one place, and one of them lost or mixed in."""
+    related = Related(message="first written to here", span=first.span) if first.span else None
+    whose = "twice" if other.name == target.name else f"for {other.name} and for {target.name}"
+    return Diagnostic(
+        code="same-place",
+        message=f"{output.dest} would be written {whose}",
+        span=output.span,
+        related=(related,) if related and first.span != output.span else (),
+        hint="give each its own dest, such as out/${target}, in the build file",
     )
 
 
@@ -173,6 +198,13 @@ def output_failed(target: str, reason: str) -> Diagnostic:
     """An output could not be written; what was there before is still there."""
     return Diagnostic(
         code="output-failed", message=f"the output of {target} could not be written: {reason}"
+    )
+
+
+def metadata_failed(path: str, reason: str) -> Diagnostic:
+    """The metadata file could not be written; all outputs are in their places."""
+    return Diagnostic(
+        code="output-failed", message=f"built, but {path} could not be written: {reason}"
     )
 
 

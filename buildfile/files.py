@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from buildfile.exits import UsageError
+from translator.inputs import FieldOption
 from translator.project import GitFacts, Inputs, Project
 from translator.project import load as translate
 from translator.span import SourceFile
@@ -22,12 +23,16 @@ FILE_NAMES = ("buildfile.yaml", "buildfile.yml")
 class LoadOptions:
     """What shapes a project besides its files; see ``buildfile build --help``.
 
-    ``environment`` None means this process's own.
+    ``secrets`` and ``ssh`` are the ids that the command line provides by itself. ``environment``
+    None means this process's own.
     """
 
     variables: Mapping[str, str] = field(default_factory=dict)
     overrides: Sequence[str] = ()
+    fields: Sequence[FieldOption] = ()
     allow: Sequence[str] = ()
+    secrets: Sequence[str] = ()
+    ssh: Sequence[str] = ()
     environment: Mapping[str, str] | None = None
 
 
@@ -38,6 +43,8 @@ def load_project(files: Sequence[str], options: LoadOptions | None = None) -> Pr
     """
     options = options or LoadOptions()
     environment = os.environ if options.environment is None else options.environment
+    if [*files].count("-") > 1:
+        raise UsageError("standard input can be read once: -f - is given twice")
     sources = tuple(_read_named(name) for name in files or (str(find()),))
     folder = sources[0].folder
     return translate(
@@ -47,7 +54,11 @@ def load_project(files: Sequence[str], options: LoadOptions | None = None) -> Pr
             environment=dict(environment),
             variables=dict(options.variables),
             overrides=tuple(options.overrides),
+            fields=tuple(options.fields),
             allow=tuple(options.allow),
+            secrets=tuple(options.secrets),
+            ssh=tuple(options.ssh),
+            folder=str(Path.cwd()),
             real_path=os.path.realpath,
             git=lambda: git_facts(folder),
         )

@@ -10,7 +10,7 @@ from buildfile import faults
 from buildfile.contexts import ignore_patterns
 from buildfile.exports import Export, export
 from buildfile.failure import RefusedError
-from daemon_shim import support
+from daemon_shim import attributes, support
 from daemon_shim.info import DaemonInfo
 from daemon_shim.request import CacheOption
 from translator.compile import compile_instances, images_needed
@@ -113,7 +113,7 @@ def plan(
         info=info,
         jobs=jobs,
         refusals=tuple(_unique(_refusals(jobs, drafts, info))),
-        warnings=tuple(_warnings(jobs, info, epoch)),
+        warnings=tuple(_warnings(drafts, info, epoch)),
     )
 
 
@@ -179,15 +179,18 @@ def _option(entry: CacheEntry) -> CacheOption:
     return CacheOption(type=entry.type, attrs=entry.attrs)
 
 
+# BuildKit attaches none by itself: "false" is what no option at all does (control, v0.11).
+_PROVENANCE: Mapping[str | None, Mapping[str, str]] = {
+    None: {},
+    "false": {},
+    "min": {"attest:provenance": "mode=min"},
+    "max": {"attest:provenance": "mode=max"},
+}
+
+
 def _attestations(target: Target) -> dict[str, str]:
     """The solver's own options for attestations (frontend/attestations/parse.go, v0.11)."""
-    provenance = {
-        None: {},
-        "false": {"attest:provenance": "disabled=true"},
-        "min": {"attest:provenance": "mode=min"},
-        "max": {"attest:provenance": "mode=max"},
-    }[target.provenance]
-    return provenance | ({"attest:sbom": ""} if target.sbom else {})
+    return {**_PROVENANCE[target.provenance], **({"attest:sbom": ""} if target.sbom else {})}
 
 
 def _uncached(drafts: Iterable[Draft]) -> frozenset[str]:
@@ -223,17 +226,27 @@ def _refusals(
 def _cache_refusals(job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:
     for cache in job.cache_imports:
         yield from _refused(support.reason(info, "cache-import", cache.type), job, info)
+        yield from _refused(_ignored(info, "cache-import", cache), job, info)
     for cache in job.cache_exports:
         yield from _refused(support.reason(info, "cache-export", cache.type), job, info)
+        yield from _refused(_ignored(info, "cache-export", cache), job, info)
     if len(job.cache_exports) > 1:
         yield from _refused(support.reason(info, "several", "cache-exports"), job, info)
 
 
+def _ignored(info: DaemonInfo, kind: attributes.Kind, cache: CacheOption) -> str:
+    why = attributes.reason(info, kind, cache.type, cache.attrs)
+    return f"{kind} of type {cache.type}: {why}" if why else ""
+
+
 def _attestation_refusals(job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:
-    wanted = job.target.sbom or job.target.provenance in ("min", "max")
-    if wanted and not info.has("exporter.image.attestations"):
+    if not job.frontend_attrs:
+        return
+    if not info.has("exporter.image.attestations"):
         reason = f"attestations need BuildKit v0.11, and this is {info.version}"
         yield from _refused(reason, job, info)
+    elif any(each.by_engine for each in job.exports):
+        yield from _refused(f"a {info.store.value} keeps no attestations", job, info)
 
 
 def _refused(reason: str, job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:
@@ -251,10 +264,16 @@ def _foreign_platforms(each: Draft, info: DaemonInfo) -> Iterator[Diagnostic]:
                 yield faults.foreign_platform(stage.platform, step.span, info, sorted(listed))
 
 
-def _warnings(jobs: Iterable[Job], info: DaemonInfo, epoch: str) -> Iterator[Diagnostic]:
-    makes_images = any(each.is_image for job in jobs for each in job.exports)
-    if epoch and makes_images and not info.has("exporter.sourcedateepoch"):
+def _warnings(drafts: Sequence[Draft], info: DaemonInfo, epoch: str) -> Iterator[Diagnostic]:
+    images = [each for draft_ in drafts for each in draft_.exports if each.is_image]
+    heeds = info.has("exporter.sourcedateepoch") and not any(each.by_engine for each in images)
+    if epoch and images and not heeds:
         yield faults.epoch_unknown(info)
+    with_image = {d.target.name for d in drafts for each in d.exports if each.is_image}
+    for target in {d.target.name: d.target for d in drafts}.values():
+        inline = any(cache.type == "inline" for cache in target.cache_exports)
+        if inline and target.name not in with_image:
+            yield faults.inline_without_image(target)
 
 
 def _unique(diagnostics: Iterable[Diagnostic]) -> Iterator[Diagnostic]:

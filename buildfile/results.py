@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,16 +27,39 @@ class TargetResult:
     files: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    def lines(self) -> Iterator[str]:
+        """What was made: files, and images by a name that leads to them, or their digest alone.
+
+        An engine without the containerd image store tells of an image's config, which no name
+        takes for a digest.
+        """
+        yield from self.files
+        by_config = self.digest == self.metadata.get("containerimage.config.digest")
+        digest = f"@{self.digest}" if self.digest and not by_config else ""
+        yield from (f"{name}{digest}" for name in self.names)
+        if self.digest and not self.names and not self.files:
+            yield self.digest
+
 
 @dataclass(frozen=True, kw_only=True)
 class BuildResult:
-    """A whole build. ``steps`` counts the vertices that ran or were cached."""
+    """A whole build.
+
+    ``steps`` counts the vertices that ran or were cached. ``streamed`` says that an output went to
+    standard output.
+    """
 
     targets: Mapping[str, TargetResult]
     daemon: str
     seconds: float
     steps: int
     cached: int
+    streamed: bool = False
+
+    def lines(self) -> Iterator[str]:
+        """What was made, one a line, target after target."""
+        for result in self.targets.values():
+            yield from result.lines()
 
     def metadata(self) -> dict[str, Any]:
         """The content of ``--metadata-file``: each target's metadata under its name."""

@@ -15,6 +15,7 @@ from types import FrameType
 from buildfile import faults
 from buildfile.display.base import Display
 from buildfile.exits import Exit
+from buildfile.exports import STDOUT
 from buildfile.failure import BuildFailedError
 from buildfile.plan import Job, Plan
 from buildfile.progress import Outcome, Progress
@@ -73,6 +74,7 @@ class Runner:
             seconds=summary.seconds,
             steps=summary.steps,
             cached=summary.cached,
+            streamed=any(each.dest == STDOUT for job in self._plan.jobs for each in job.exports),
         )
 
     def _solve_all(self) -> dict[str, Solved]:

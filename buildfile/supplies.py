@@ -6,6 +6,7 @@ a run use.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -76,7 +77,7 @@ def _secret(
     reason = ""
     if secret.env:
         if (value := environment.get(secret.env)) is not None:
-            return partial(str.encode, value)
+            return partial(os.fsencode, value)
         reason = f"the environment variable {secret.env} is not set"
     else:
         try:

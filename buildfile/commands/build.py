@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 
 from buildfile.commands.daemon_options import daemon_choice, daemon_options
 from buildfile.commands.file_options import file_options, load_options, pairs_of, targets_argument
+from translator.inputs import FieldOption
 from translator.target import Secret, SshAgent
 
 
@@ -67,39 +69,52 @@ from translator.target import Secret, SshAgent
 )
 @click.option("--metadata-file", metavar="FILE", help="Write the results as JSON.")
 def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> None:
-    """Build targets: those named, else the group "default", else the only one."""
+    """Build targets: those named, else the group "default", else the only one.
+
+    What was made is printed on standard output, one a line: files, and images with their digests.
+    Nothing is, where an output itself goes there.
+    """
     from buildfile import api
+    from buildfile.failure import print_diagnostics
     from buildfile.files import load_project
 
-    overrides = [*given["overrides"], *_overrides(given)]
-    project = load_project(files, load_options(given["variables"], overrides, given["allow"]))
+    secrets = tuple(_secret(each) for each in given["secrets"])
+    agents = tuple(_agent(each) for each in given["agents"])
+    shaping = replace(
+        load_options(given["variables"], given["overrides"], given["allow"]),
+        fields=tuple(_fields(given)),
+        secrets=[each.id for each in secrets],
+        ssh=[each.id for each in agents],
+    )
+    project = load_project(files, shaping)
+    print_diagnostics(project.warnings)
     options = api.BuildOptions(
         daemon=daemon_choice(**given),
-        secrets=tuple(_secret(each) for each in given["secrets"]),
-        agents=tuple(_agent(each) for each in given["agents"]),
+        secrets=secrets,
+        agents=agents,
         no_cache=given["no_cache"],
         progress=given["progress"],
         metadata_file=given["metadata_file"],
     )
     result = api.build(project, targets, options=options)
-    for each in result.targets.values():
-        for line in (*each.files, *(f"{name}@{each.digest}" for name in each.names)):
+    if not result.streamed:
+        for line in result.lines():
             click.echo(line)
 
 
 _FIELDS = {
-    "outputs": "outputs",
-    "imports": "cache.import",
-    "exports": "cache.export",
-    "platforms": "platforms",
+    "--output": ("outputs", "outputs"),
+    "--import-cache": ("imports", "cache.import"),
+    "--export-cache": ("exports", "cache.export"),
+    "--platform": ("platforms", "platforms"),
 }
 
 
-def _overrides(given: Mapping[str, Any]) -> Iterator[str]:
-    """Options that stand in for fields of every target are overrides like those of --set."""
-    for option, field in _FIELDS.items():
-        for value in given[option]:
-            yield f"*.{field}={value}"
+def _fields(given: Mapping[str, Any]) -> Iterator[FieldOption]:
+    """Options that stand in for a field of every target."""
+    for option, (name, key) in _FIELDS.items():
+        for value in given[name]:
+            yield FieldOption(option=option, key=key, value=value)
 
 
 def _secret(text: str) -> Secret:

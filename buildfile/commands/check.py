@@ -24,9 +24,8 @@ def command(format_: str, files: tuple[str, ...], **shaping: Any) -> int:
     except InvalidFileError as error:
         print_diagnostics(error.diagnostics, as_json=format_ == "json")
         return Exit.INVALID
-    if format_ == "json":
-        print_diagnostics((), as_json=True)
-    else:
+    print_diagnostics(project.warnings, as_json=format_ == "json")
+    if format_ == "text":
         count = sum(len(variants) for variants in project.targets.values())
         click.echo(f"{project.files[0].name}: ok, {count} {'target' if count == 1 else 'targets'}")
     return Exit.DONE

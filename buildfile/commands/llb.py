@@ -50,10 +50,12 @@ def command(
 
     A daemon is asked for the digests and configs of images, where the target uses any.
     """
+    from buildfile.failure import print_diagnostics
     from buildfile.files import load_project
 
     shaping = load_options(given["variables"], given["overrides"], given["allow"])
     project = load_project(files, shaping)
+    print_diagnostics(project.warnings)
     choice = daemon_choice(**given)
     _writer(format_)(_definition(project, targets, platform, None if offline else choice))
 

@@ -1,0 +1,66 @@
+"""Where a run writes on this machine: no two outputs to one place, no archives on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TextIO
+
+from buildfile import faults
+from buildfile.exits import UsageError
+from buildfile.exports import STDOUT, Export
+from translator.diagnostic import Diagnostic, InvalidCommandError, InvalidFileError
+from translator.span import Span
+from translator.target import Target
+
+
+def check_places(exports: Iterable[tuple[Target, Export]], stdout: TextIO) -> None:
+    """Refuse what would be mixed or lost, before anything is built.
+
+    Folders that the build file gives to several outputs are meant to be merged; one that an option
+    gives to all targets, or that an output would clear, is not. Raises UsageError about standard
+    output, InvalidFileError about places.
+    """
+    placed = [(target, each) for target, each in exports if each.dest]
+    streams = [target.name for target, each in placed if each.dest == STDOUT]
+    if len(streams) > 1:
+        raise UsageError(
+            f"several outputs would be mixed on standard output: {', '.join(streams)}",
+            hint="give each its own dest=FILE",
+        )
+    if streams and stdout.isatty():
+        raise UsageError(
+            f"the output of {streams[0]} would garble the terminal",
+            hint="give it dest=FILE, or send standard output to a file or a pipe",
+        )
+    found = list(dict.fromkeys(_shared(placed)))
+    if found and all(map(_is_option, found)):
+        raise InvalidCommandError(found)
+    if found:
+        raise InvalidFileError(found)
+
+
+def _shared(placed: Iterable[tuple[Target, Export]]) -> Iterator[Diagnostic]:
+    first: dict[str, tuple[Target, Export]] = {}
+    for target, each in placed:
+        before = first.setdefault(each.dest, (target, each))
+        if before[1] is not each and each.dest != STDOUT and not _merges(before[1], each):
+            yield faults.same_place(each.output, target, before[1].output, before[0])
+
+
+def _merges(one: Export, other: Export) -> bool:
+    outputs = one.output, other.output
+    return all(
+        each.type == "local"
+        and each.attrs.get("mode") != "delete"
+        and not (each.span and _of_option(each.span))
+        for each in outputs
+    )
+
+
+def _is_option(fault: Diagnostic) -> bool:
+    return fault.span is not None and _of_option(fault.span)
+
+
+def _of_option(span: Span) -> bool:
+    """Whether it stands on the command line, which has the option as its file."""
+    return span.file.name.startswith("--")
