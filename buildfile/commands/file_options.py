@@ -64,7 +64,7 @@ def load_options(
     return LoadOptions(
         variables=dict(assignment(each, "--var") for each in variables),
         overrides=tuple(overrides),
-        allow=tuple(_readable(each) for each in allow),
+        allow=tuple(_grant(each) for each in allow),
     )
 
 
@@ -87,11 +87,11 @@ def pairs_of(text: str, option: str) -> Iterator[tuple[str, str]]:
         raise click.BadParameter(f"{text!r}: {error}", param_hint=option) from error
 
 
-def _readable(text: str) -> str:
+def _grant(text: str) -> str:
     kind, _, path = text.partition("=")
-    if kind != "fs.read" or not path:
+    if kind not in ("fs", "fs.read") or not path:
         raise click.BadParameter(f"{text!r} is not fs.read=PATH", param_hint="--allow")
-    return path
+    return text
 
 
 def _complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
