@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import count
 from typing import TypeAlias
 
-from translator.llb.graph import NONE, ExecMount, ExecOp, Graph, TreeMount, Vertex
+from translator.llb.graph import NONE, ExecMount, ExecOp, Graph, SourceOp, TreeMount, Vertex
 from translator.llb.imageconfig import DEFAULT_PATH
 
 Rule: TypeAlias = Callable[[Graph], Graph]
@@ -38,11 +38,21 @@ def give_writable_mounts_an_output(graph: Graph) -> Graph:
     return _each_using(graph, "exec.mount.bind.readwrite-nooutput", _with_outputs)
 
 
+def name_the_default_branch(graph: Graph) -> Graph:
+    """Ask for HEAD of git repositories where the daemon would take ``master`` unasked.
+
+    BuildKit looks for the default branch since v0.9 (source/git/gitsource.go), the release of
+    ``source.git.subdir``; later ones in turn do not all find a ref of the name HEAD.
+    """
+    return replace(graph, vertices=tuple(map(_with_ref, graph.vertices)))
+
+
 RULES: Mapping[str, Rule] = {
     "exec.meta.setsdefaultpath": set_default_path,
     "exec.mount.bind.readwrite-nooutput": give_writable_mounts_an_output,
+    "source.git.subdir": name_the_default_branch,
 }
-"""The rules in their order, by the capability that each makes unnecessary."""
+"""The rules in their order, by the capability whose want calls for each."""
 
 
 def _each_using(graph: Graph, feature: str, change: Callable[[ExecOp], ExecOp]) -> Graph:
@@ -53,6 +63,15 @@ def _each_using(graph: Graph, feature: str, change: Callable[[ExecOp], ExecOp]) 
         return replace(vertex, payload=change(vertex.payload), uses=uses)
 
     return replace(graph, vertices=tuple(map(lowered, graph.vertices)))
+
+
+def _with_ref(vertex: Vertex) -> Vertex:
+    source = vertex.payload
+    if not isinstance(source, SourceOp) or not source.identifier.startswith("git://"):
+        return vertex
+    if "#" in source.identifier:
+        return vertex
+    return replace(vertex, payload=replace(source, identifier=f"{source.identifier}#HEAD"))
 
 
 def _with_path(op: ExecOp) -> ExecOp:

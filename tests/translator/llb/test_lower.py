@@ -2,10 +2,21 @@ from __future__ import annotations
 
 from daemon_shim import releases
 from schemas.pb import ops_pb2 as pb
-from tests.translator.stages import HERE, SCRATCH, compiled, image, inline, processes, run, stage
+from tests.translator.stages import (
+    HERE,
+    SCRATCH,
+    compiled,
+    copy,
+    image,
+    inline,
+    processes,
+    run,
+    sources,
+    stage,
+)
 from translator.llb.capabilities import CAPABILITIES, FEATURES, missing
 from translator.llb.imageconfig import DEFAULT_PATH
-from translator.stage import BindMount, Symlink
+from translator.stage import BindMount, GitSource, Symlink
 
 ALL = frozenset(CAPABILITIES)
 PATH = "exec.meta.setsdefaultpath"
@@ -75,3 +86,12 @@ def test_nothing_is_sent_that_daemons_do_not_know() -> None:
 def test_the_releases_are_those_that_the_daemons_side_knows() -> None:
     for row in CAPABILITIES.values():
         assert "v" + ".".join(map(str, releases.since(row.id))) == row.since
+
+
+def test_the_default_branch_is_asked_for_where_the_daemon_would_take_master() -> None:
+    one = GitSource(name="a", url="https://example.org/a.git", span=HERE)
+    two = GitSource(name="b", url="https://example.org/b.git", ref="v1", span=HERE)
+    for caps, ref in ((ALL, ""), (ALL - {"source.git.subdir"}, "#HEAD")):
+        result = compiled(stage("s", SCRATCH, copy(one), copy(two)), caps=caps)
+        expected = {f"git://example.org/a.git{ref}", "git://example.org/b.git#v1"}
+        assert set(sources(result)) == expected
