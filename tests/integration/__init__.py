@@ -1,0 +1,1 @@
+"""The command against real daemons: what users see on disk, in registries and on screen."""
