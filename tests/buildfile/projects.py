@@ -1,0 +1,30 @@
+"""Projects and plans from text, for tests that need no daemon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from buildfile.files import LoadOptions, load_project
+from buildfile.plan import Plan, draft, plan
+from daemon_shim.info import DaemonInfo
+from translator.project import Project
+
+
+def project(folder: Path, text: str, options: LoadOptions | None = None) -> Project:
+    """A project of one file in ``folder``."""
+    (folder / "buildfile.yaml").write_text(text)
+    return load_project([str(folder / "buildfile.yaml")], options or LoadOptions(environment={}))
+
+
+def planned(
+    folder: Path,
+    text: str,
+    info: DaemonInfo,
+    *targets: str,
+    epoch: str = "",
+    no_cache: bool = False,
+) -> Plan:
+    """The plan of a project whose stages need no images."""
+    made = project(folder, text)
+    drafts = draft(made, made.select(targets), info, epoch)
+    return plan(drafts, info, {}, epoch=epoch, no_cache=no_cache)
