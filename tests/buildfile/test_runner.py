@@ -1,0 +1,248 @@
+"""Runs with jobs by script: what ends how, whatever order things happen in."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buildfile import runner
+from buildfile.display.base import Display
+from buildfile.failure import BuildFailedError
+from buildfile.plan import Job, Plan
+from buildfile.progress import Change, Outcome, Summary
+from buildfile.runner import Runner
+from buildfile.solve import Solved, SourceFaultError
+from daemon_shim.errors import CancelledError, DaemonError, LostConnectionError, SolveFailedError
+from daemon_shim.events import Event, LogEvent, VertexEvent
+from daemon_shim.session.filesync import SourceFault
+from daemon_shim.session.outputs import OutputError
+from tests.buildfile.projects import planned
+from tests.daemon_shim.infos import info
+
+TEXT = """version: 1
+stages:
+  s: {from: scratch, steps: [{write: {path: /a, text: a}}]}
+targets: {a: {stage: s}, b: {stage: s}, c: {stage: s}}
+"""
+HANG = 30.0
+Tell = Callable[[Event], None]
+
+
+class FakeSolving:
+    """A job by script, which may wait for ``cancelled``."""
+
+    scripts: Mapping[str, Callable[[FakeSolving], Solved]] = {}
+
+    def __init__(self, job: Job, daemon: Any, supplies: Any, tell: Tell) -> None:
+        self.job = job
+        self.tell = tell
+        self.cancelled = threading.Event()
+
+    def run(self) -> Solved:
+        return self.scripts[self.job.name](self)
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+
+class FakeDaemon:
+    address = "unix:///test.sock"
+
+
+class Seen(Display):
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+        self.said: list[str] = []
+        self.summaries: list[Summary | None] = []
+        self.ticked = threading.Event()
+
+    def update(self, change: Change) -> None:
+        self.changes.append(change)
+
+    def tick(self, now: float) -> None:
+        self.ticked.set()
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def close(self, summary: Summary | None) -> None:
+        self.summaries.append(summary)
+
+
+Script = Callable[[FakeSolving], Solved]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple[Any, Seen, Plan]]:
+    def start(**scripts: Script) -> tuple[Any, Seen, Plan]:
+        monkeypatch.setattr(FakeSolving, "scripts", scripts)
+        monkeypatch.setattr(runner, "Solving", FakeSolving)
+        plan, seen = planned(tmp_path, TEXT, info((0, 13, 0)), *scripts), Seen()
+        made: Any = Runner(plan, FakeDaemon(), None, seen)  # type: ignore[arg-type]
+        return made, seen, plan
+
+    return start
+
+
+def done(_: FakeSolving) -> Solved:
+    return Solved(response={}, files=("/out",))
+
+
+def stopped(solving: FakeSolving) -> Solved:
+    assert solving.cancelled.wait(HANG)
+    raise CancelledError("the build was cancelled")
+
+
+def raises(error: BaseException) -> Script:
+    def script(_: FakeSolving) -> Solved:
+        raise error
+
+    return script
+
+
+def failed(message: str = "no space", vertex: str = "") -> SolveFailedError:
+    return SolveFailedError(message, code="UNKNOWN", vertex=vertex)
+
+
+def test_all_jobs_end_well(run: Any) -> None:
+    made, seen, _ = run(a=done, b=lambda _: Solved(response={}, files=(), notes=("left out",)))
+    result = made.run()
+    assert result.targets["a"].files == ("/out",)
+    assert seen.said == ["warning: left out"]
+    assert [each.outcome for each in seen.summaries if each] == [Outcome.BUILT]
+
+
+def test_a_failing_job_cancels_the_others(run: Any) -> None:
+    made, seen, _ = run(a=raises(failed()), b=stopped, c=stopped)
+    with pytest.raises(BuildFailedError) as error:
+        made.run()
+    assert [each.message for each in error.value.diagnostics] == ["a failed: no space"]
+    assert [each.outcome for each in seen.summaries if each] == [Outcome.FAILED]
+
+
+def test_jobs_that_fail_at_once_are_all_told_of(run: Any) -> None:
+    both = threading.Barrier(2)
+
+    def fail(solving: FakeSolving) -> Solved:
+        both.wait(HANG)
+        raise failed(f"fault of {solving.job.name}")
+
+    made, _, _ = run(a=fail, b=fail, c=stopped)
+    with pytest.raises(BuildFailedError) as error:
+        made.run()
+    told = sorted(each.message for each in error.value.diagnostics)
+    assert told == ["a failed: fault of a", "b failed: fault of b"]
+
+
+def test_a_failing_step_has_its_lines_and_its_log(run: Any) -> None:
+    def fail(solving: FakeSolving) -> Solved:
+        (vertex,) = solving.job.parts[0].names
+        solving.tell(VertexEvent(digest=vertex, name="w", started=1.0))
+        solving.tell(LogEvent(vertex=vertex, stream=2, data=b"oh no\n"))
+        raise failed("exit code: 3", vertex)
+
+    made, seen, plan = run(a=fail, b=stopped)
+    with pytest.raises(BuildFailedError) as error:
+        made.run()
+    (fault,) = error.value.diagnostics
+    assert fault.code == "step-failed" and fault.log == ("oh no",)
+    assert fault.span and fault.span.start.line == 3
+    assert {change.vertex.digest for change in seen.changes} == set(plan.jobs[0].parts[0].names)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OutputError("disk full", dest="out"), "output-failed"),
+        (SourceFaultError(SourceFault(source="src", path="x", reason="denied")), None),
+    ],
+)
+def test_faults_of_this_side(run: Any, error: Exception, code: str | None) -> None:
+    made, _, _ = run(a=raises(error), b=stopped)
+    with pytest.raises(BuildFailedError) as caught:
+        made.run()
+    assert [each.code for each in caught.value.diagnostics] == [code or "unreadable-source"]
+
+
+def test_a_lost_connection_stays_what_it_is(run: Any) -> None:
+    lost = LostConnectionError("gone", hint="look")
+    made, _, _ = run(a=raises(lost), b=stopped)
+    with pytest.raises(LostConnectionError, match="gone"):
+        made.run()
+
+
+def test_a_lost_connection_beside_a_failure_is_told_of(run: Any) -> None:
+    both = threading.Barrier(2)
+
+    def after(error: DaemonError) -> Script:
+        def script(_: FakeSolving) -> Solved:
+            both.wait(HANG)
+            raise error
+
+        return script
+
+    made, _, _ = run(a=after(LostConnectionError("gone")), b=after(failed()))
+    with pytest.raises(BuildFailedError) as error:
+        made.run()
+    assert [each.message for each in error.value.diagnostics] == [
+        "a failed: gone",
+        "b failed: no space",
+    ]
+
+
+def test_a_bug_is_not_hidden_by_a_failure(run: Any) -> None:
+    both = threading.Barrier(2)
+
+    def bug(_: FakeSolving) -> Solved:
+        both.wait(HANG)
+        raise ZeroDivisionError("ours")
+
+    def fail(_: FakeSolving) -> Solved:
+        both.wait(HANG)
+        raise failed()
+
+    made, _, _ = run(a=fail, b=bug)
+    with pytest.raises(ZeroDivisionError):
+        made.run()
+
+
+def test_an_interrupt_cancels_all_and_gives_the_handler_back(run: Any) -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupted(solving: FakeSolving) -> Solved:
+        os.kill(os.getpid(), signal.SIGINT)
+        return stopped(solving)
+
+    made, seen, _ = run(a=interrupted, b=stopped)
+    with pytest.raises(KeyboardInterrupt):
+        made.run()
+    assert [each.outcome for each in seen.summaries if each] == [Outcome.CANCELLED]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_handler_of_the_caller_is_left_alone(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    caught: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
+    try:
+
+        def interrupting(_: FakeSolving) -> Solved:
+            os.kill(os.getpid(), signal.SIGINT)
+            return Solved(response={}, files=())
+
+        made, _, _ = run(a=interrupting)
+        made.run()
+        assert caught == [signal.SIGINT]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_more_jobs_than_run_side_by_side(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "_SIDE_BY_SIDE", 1)
+    made, _, _ = run(a=done, b=done, c=done)
+    assert set(made.run().targets) == {"a", "b", "c"}
