@@ -69,6 +69,16 @@ def file_in_place_of_folder(to: str, span: Span) -> Diagnostic:
     )
 
 
+def required_elsewhere(path: str, span: Span) -> Diagnostic:
+    """A path is required that the copy does not look at."""
+    return Diagnostic(
+        code="required-elsewhere",
+        message=f"the required path {path} lies under none of the copied paths",
+        span=span,
+        hint="name it from the root of the source, as under paths",
+    )
+
+
 def mount_on_root(span: Span) -> Diagnostic:
     """A mount that would hide the stage's own files."""
     return Diagnostic(

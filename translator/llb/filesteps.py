@@ -28,6 +28,7 @@ from translator.span import Span
 from translator.stage import Copy, HttpSource, Mkdir, Remove, Symlink, Write
 
 _WHOLE = (".",)
+_EVERYTHING = ("**",)
 
 
 def copy_vertex(step: Copy, base: Tree, origin: Tree, workdir: str, name: str) -> Vertex:
@@ -42,15 +43,17 @@ def copy_vertex(step: Copy, base: Tree, origin: Tree, workdir: str, name: str) -
         target=target,
         owner=parse_owner(step.chown, base_input, step.span),
         mode=parse_mode(step.chmod, step.span),
-        include=step.include,
+        include=step.include or _EVERYTHING * bool(step.required),
         exclude=step.exclude,
-        required=step.required,
         follow_symlinks=step.follow_symlinks,
         contents=step.contents,
         unpack=step.unpack,
     )
     payload = FileOp(
-        changes=tuple(replace(common, source=path) for path in _sources(step)),
+        changes=tuple(
+            replace(common, source=path, required=required)
+            for path, required in _required(step, _sources(step)).items()
+        ),
         base=base_input,
         origin=inputs.position(origin),
     )
@@ -70,10 +73,31 @@ def _sources(step: Copy) -> tuple[str, ...]:
     return tuple(paths.absolute("/", path) for path in step.paths)
 
 
+def _required(step: Copy, sources: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Which required paths lie under which source; those of a pattern cannot be told apart.
+
+    Daemons compare them with whole paths of the origin, and only where there are patterns
+    (cache/contenthash/checksum.go, v0.26): so ``_EVERYTHING`` is included where nothing else is.
+    """
+    wanted = [paths.absolute("/", path) for path in step.required]
+    under = {
+        source: tuple(path for path in wanted if len(sources) == 1 or _lies_under(path, source))
+        for source in sources
+    }
+    known = {path for group in under.values() for path in group}
+    if strange := [path for path in wanted if path not in known]:
+        raise InvalidFileError([faults.required_elsewhere(strange[0], step.span)])
+    return under
+
+
+def _lies_under(path: str, source: str) -> bool:
+    return f"{path}/".startswith(f"{source.rstrip('/')}/")
+
+
 def _copy_uses(step: Copy, change: CopyFiles) -> tuple[Use, ...]:
     features = (
         ("file.base", True),
-        ("file.copy.includeexcludepatterns", bool(step.include or step.exclude)),
+        ("file.copy.includeexcludepatterns", bool(change.include or change.exclude)),
         ("file.copy.requiredpaths", bool(step.required)),
         ("file.copy.mode", isinstance(change.mode, str)),
     )

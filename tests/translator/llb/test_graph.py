@@ -387,12 +387,24 @@ def test_patterns_of_a_copy_need_their_capabilities() -> None:
     action = change(step).copy
     assert list(action.include_patterns) == ["a"]
     assert list(action.exclude_patterns) == ["b"]
-    assert list(action.required_paths) == ["c"]
+    assert list(action.required_paths) == ["/c"]
     assert needs(step) == {
         "file.base",
         "file.copy.includeexcludepatterns",
         "file.copy.requiredpaths",
     }
+
+
+def test_required_paths_go_with_the_source_that_they_lie_under() -> None:
+    step = copy(TEXT, "/x/", paths=("a", "b"), required=("b/c",))
+    first, second = (each.copy for each in changes(compiled(stage("a", SCRATCH, step))))
+    assert not first.required_paths
+    assert list(second.required_paths) == ["/b/c"]
+    assert list(second.include_patterns) == ["**"]
+
+
+def test_a_required_path_that_is_not_copied_is_a_fault() -> None:
+    assert fault(copy(TEXT, "/x/", paths=("a", "b"), required=("c",))) == "required-elsewhere"
 
 
 # --- other steps -----------------------------------------------------------------------------
