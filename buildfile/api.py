@@ -84,6 +84,7 @@ def build(
     if isinstance(daemon, str):
         choice = DaemonChoice(address=daemon)
     environment = os.environ if options.environment is None else options.environment
+    project.select(targets)  # a wrong name needs no daemon to be told of
     if options.metadata_file:
         _check_writable(options.metadata_file)
     display = choose(options.progress, sys.stderr, environment)

@@ -9,7 +9,7 @@ import click
 from buildfile.commands.file_options import file_options, load_options
 from buildfile.exits import Exit
 from buildfile.files import load_project
-from translator.diagnostic import InvalidFileError
+from translator.diagnostic import InvalidCommandError, InvalidFileError
 
 
 @click.command()
@@ -23,7 +23,7 @@ def command(format_: str, files: tuple[str, ...], **shaping: Any) -> int:
         project = load_project(files, load_options(**shaping))
     except InvalidFileError as error:
         print_diagnostics(error.diagnostics, as_json=format_ == "json")
-        return Exit.INVALID
+        return Exit.USAGE if isinstance(error, InvalidCommandError) else Exit.INVALID
     print_diagnostics(project.warnings, as_json=format_ == "json")
     if format_ == "text":
         count = sum(len(variants) for variants in project.targets.values())

@@ -86,7 +86,10 @@ def _instance(project: Project, targets: tuple[str, ...], platform: str | None) 
     (target,) = selected
     own = Platform.parse(f"linux/{os.uname().machine}")
     platforms = target.platforms or (own,)
-    wanted = Platform.parse(platform) if platform else platforms[0]
+    try:
+        wanted = Platform.parse(platform) if platform else platforms[0]
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--platform") from error
     if platform is None and len(platforms) > 1:
         raise UsageError(
             f"{target.name} has several platforms: {', '.join(map(str, platforms))}",

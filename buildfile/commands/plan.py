@@ -30,6 +30,7 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **gi
     shaping = load_options(given["variables"], given["overrides"], given["allow"])
     project = load_project(files, shaping)
     print_diagnostics(project.warnings)
+    project.select(targets)  # a wrong name needs no daemon to be told of
     choice = daemon_choice(**given)
     with connected(choice, lambda text: click.echo(text, err=True)) as daemon:
         made, _ = api.prepare(project, targets, daemon, api.BuildOptions())

@@ -1,0 +1,245 @@
+"""The command line as the shell sees it: exit codes, streams, and what is loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+
+from buildfile import cli
+from buildfile.exits import Exit, UsageError
+from buildfile.failure import BuildFailedError, RefusedError, report
+from daemon_shim.errors import (
+    CancelledError,
+    DaemonError,
+    LostConnectionError,
+    SolveFailedError,
+    TlsError,
+    UnreachableError,
+    UnsupportedError,
+)
+from translator.diagnostic import Diagnostic, InvalidCommandError, InvalidFileError
+
+FILE = "version: 1\nstages: {s: {from: scratch}}\ntargets: {t: {stage: s}}\n"
+FAULT = Diagnostic(code="x", message="it is so", hint="do this")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "buildfile.yaml").write_text(FILE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (KeyboardInterrupt(), Exit.INTERRUPTED, "interrupted\n"),
+        (click.Abort(), Exit.INTERRUPTED, "interrupted\n"),
+        (CancelledError("the build was cancelled"), Exit.INTERRUPTED, "interrupted\n"),
+        (click.UsageError("no such option"), Exit.USAGE, "Error: no such option\n"),
+        (UsageError("not so", hint="so"), Exit.USAGE, "error: not so\n  hint: so\n"),
+        (InvalidCommandError([FAULT]), Exit.USAGE, None),
+        (InvalidFileError([FAULT]), Exit.INVALID, None),
+        (RefusedError([FAULT]), Exit.NO_DAEMON, None),
+        (
+            UnreachableError("nobody", address="tcp://x:1", hint="start it"),
+            Exit.NO_DAEMON,
+            "error: tcp://x:1: nobody\n  hint: start it\n",
+        ),
+        (TlsError("not trusted"), Exit.NO_DAEMON, "error: not trusted\n"),
+        (UnsupportedError("too old", feature="x"), Exit.NO_DAEMON, "error: too old\n"),
+        (BuildFailedError([FAULT]), Exit.FAILED, None),
+        (LostConnectionError("gone"), Exit.FAILED, "error: gone\n"),
+        (SolveFailedError("failed", code="UNKNOWN"), Exit.FAILED, "error: failed\n"),
+        (DaemonError("other"), Exit.FAILED, "error: other\n"),
+    ],
+)
+def test_exit_codes(
+    error: BaseException, code: Exit, told: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report(error) == code
+    seen = capsys.readouterr()
+    assert seen.out == ""
+    if told is None:
+        assert "it is so" in seen.err and "do this" in seen.err
+    else:
+        assert seen.err == told
+
+
+def test_a_bug_leaves_a_report(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    try:
+        raise ZeroDivisionError("oops")
+    except ZeroDivisionError as error:
+        assert report(error) == Exit.BUG
+    (left,) = tmp_path.iterdir()
+    assert "Python" in left.read_text() and "ZeroDivisionError: oops" in left.read_text()
+    assert str(left) in capsys.readouterr().err
+
+
+def test_an_interrupt_anywhere_is_an_exit_code(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("buildfile.commands.check.load_project", interrupted)
+    assert cli.main(["check"]) == Exit.INTERRUPTED
+    assert capsys.readouterr().err.strip() == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["bulid"], "did you mean build?"),
+        (["build", "--no-such"], "No such option"),
+        (["build", "--progress", "loud"], "'loud' is not one of"),
+        (["build", "nothing"], "there is no target or group nothing"),
+        (["check", "-f", "missing.yaml"], "cannot read missing.yaml"),
+        (["check", "-f", "-", "-f", "-"], "standard input can be read once"),
+        (["check", "--var", "X"], "'X' is not NAME=VALUE"),
+        (["check", "--set", "t.stage=q"], "there is no stage q"),
+        (["check", "--allow", "net=x"], "is not fs.read=PATH"),
+        (["build", "--secret", "src=x"], "is not id=ID"),
+        (["build", "--secret", "id=a,colour=red"], "is not id=ID"),
+        (["build", "--tlsdir", "."], "no ca.pem, cert.pem or key.pem"),
+        (["build", "-o", "type=locl"], "locl"),
+        (["build", "--metadata-file", "no/such/file"], "cannot write no/such/file"),
+        (["build", "--metadata-file", "."], "it is a folder"),
+        (["llb", "--platform", "a b"], "a b"),
+        (["init"], "buildfile.yaml is there already"),
+    ],
+)
+def test_wrong_usage(
+    folder: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon = ["--daemon", "unix:///no/such.sock"] if arguments[0] == "build" else []
+    code = cli.main([*arguments, *daemon])
+    seen = capsys.readouterr()
+    assert (code, seen.out) == (Exit.USAGE, ""), seen.err
+    assert told in seen.err
+
+
+def test_faults_of_an_option_name_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["build", "-o", "type=locl,dest=x"]) == Exit.USAGE
+    assert "--output" in (told := capsys.readouterr().err) and "--set" not in told
+
+
+def test_no_build_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("buildfile.files.FILE_NAMES", ("no-such-buildfile.yaml",))
+    assert cli.main(["check"]) == Exit.USAGE
+    assert "buildfile init" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("break_it", "code"),
+    [
+        (lambda folder: (folder / "buildfile.yaml").write_text("version: 1\nbad: 1\n"), 3),
+        (lambda folder: (folder / "buildfile.yaml").write_bytes(b"\xff"), 3),
+        (lambda folder: None, 4),
+    ],
+)
+def test_files_before_daemons(folder: Path, break_it: Callable[[Path], object], code: int) -> None:
+    break_it(folder)
+    assert cli.main(["build", "--daemon", "unix:///no/such.sock"]) == code
+
+
+def test_check_says_what_it_found(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check"]) == Exit.DONE
+    assert capsys.readouterr().out == "buildfile.yaml: ok, 1 target\n"
+    assert cli.main(["check", "--format", "json"]) == Exit.DONE
+    assert json.loads(capsys.readouterr().out) == {"diagnostics": []}
+
+
+def test_check_reports_in_json_on_standard_output(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "buildfile.yaml").write_text(FILE + "bad: 1\n")
+    assert cli.main(["check", "--format", "json"]) == Exit.INVALID
+    seen = capsys.readouterr()
+    (fault,) = json.loads(seen.out)["diagnostics"]
+    assert fault["code"] == "unknown-key" and seen.err == ""
+
+
+def test_warnings_are_shown_and_are_no_faults(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    doubtful = FILE.replace("{stage: s}", '{stage: s, description: "${TAGS:-x}"}')
+    doubtful += "vars: {TAG: x}\n"
+    (folder / "buildfile.yaml").write_text(doubtful)
+    assert cli.main(["check"]) == Exit.DONE
+    seen = capsys.readouterr()
+    assert "there is no variable TAGS" in seen.err and "ok" in seen.out
+    assert cli.main(["llb", "--offline"]) == Exit.DONE
+    assert "there is no variable TAGS" in capsys.readouterr().err
+
+
+def test_llb_of_a_file_without_images_asks_no_daemon(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["llb", "--daemon", "unix:///no/such.sock"]) == Exit.DONE
+    assert json.loads(capsys.readouterr().out) is not None
+
+
+def test_init_makes_a_file_that_is_valid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["init"]) == Exit.DONE
+    assert cli.main(["check"]) == Exit.DONE
+    assert cli.main(["init", "--force"]) == Exit.DONE
+    assert cli.main(["init", "no/such/file.yaml"]) == Exit.USAGE
+    assert "cannot write no/such/file.yaml" in capsys.readouterr().err
+
+
+def test_schema_and_completion_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["schema"]) == Exit.DONE
+    assert json.loads(capsys.readouterr().out)["$schema"].endswith("2020-12/schema")
+    assert cli.main(["completion", "bash"]) == Exit.DONE
+    assert "_BUILDFILE_COMPLETE" in capsys.readouterr().out
+    assert cli.main(["--version"]) == Exit.DONE
+    assert capsys.readouterr().out.startswith("buildfile ")
+
+
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in cli.COMMANDS:
+        assert cli.main([name, "--help"]) == Exit.DONE
+        assert name in capsys.readouterr().out
+
+
+_HEAVY = ("grpc", "google.protobuf", "rich", "hpack", "cryptography")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["build", "--help"], ["check"], ["init"]])
+def test_little_is_loaded_for_little(tmp_path: Path, arguments: list[str]) -> None:
+    if arguments == ["check"]:
+        (tmp_path / "buildfile.yaml").write_text(FILE)
+    script = (
+        "import sys\nfrom buildfile.cli import main\n"
+        f"code = main({arguments!r})\n"
+        f"print('loaded', [name for name in {_HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
+        "sys.exit(code)"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=env,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.endswith("loaded []\n")
