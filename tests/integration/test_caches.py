@@ -1,0 +1,146 @@
+"""Caches, and what targets and builds share."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+
+import pytest
+
+from daemon_shim import support
+from daemon_shim.info import DaemonInfo
+from tests.integration.command import Workspace
+from tests.integration.tree import files
+from tests.real.daemon import Daemon
+
+_FILE = """
+version: 1
+vars:
+  BASE: none
+  REGISTRY: none
+  NAME: none
+stages:
+  app:
+    from: {image: "${BASE}"}
+    steps:
+      - run: cat /proc/sys/kernel/random/uuid >/uuid # %s
+  out:
+    from: scratch
+    steps: [{copy: {from: app, paths: [/uuid], to: /}}]
+targets:
+  image:
+    stage: app
+    outputs: [{type: image, name: "${REGISTRY}/${NAME}:image", push: true}]
+    cache: {export: [%s]}
+  imported:
+    stage: out
+    outputs: [{type: local, dest: out}]
+    cache: {import: [{type: registry, ref: "${REGISTRY}/${NAME}:%s"}]}
+  plain: {stage: out, outputs: [{type: local, dest: out}]}
+"""
+
+
+@pytest.fixture
+def other(work: Workspace, daemons: list[Daemon]) -> Workspace:
+    """The same workspace on another daemon, which has seen nothing of it."""
+    names = [each.name for each in daemons]
+    daemon = daemons[(names.index(work.daemon.name) + 1) % len(daemons)]
+    if daemon.name == work.daemon.name:
+        pytest.skip("needs two daemons")
+    return replace(work, daemon=daemon)
+
+
+def _uuid(work: Workspace) -> str:
+    return files(work.folder / "out")["uuid"]
+
+
+@pytest.mark.parametrize("kind", ["inline", "registry"])
+def test_an_exported_cache_saves_another_daemon_the_work(
+    work: Workspace, other: Workspace, info: DaemonInfo, kind: str
+) -> None:
+    name = f"cache/{uuid.uuid4().hex}"
+    tag = {"inline": "image", "registry": "cache"}[kind]
+    export = {"inline": "{type: inline}", "registry": '"${REGISTRY}/${NAME}:cache"'}[kind]
+    text = _FILE % (name, export, tag)
+    refused = support.reason(info, "cache-export", kind)
+    done = work.build(text, "image", "--var", f"NAME={name}", code=4 if refused else 0)
+    if refused:
+        assert f"cannot build image: {refused}" in done.err
+        return
+    work.build(None, "plain", "--var", f"NAME={name}")
+    first = _uuid(work)
+    done = other.build(None, "imported", "--var", f"NAME={name}")
+    assert _uuid(work) == first
+    assert "importing cache manifest" in done.err
+
+
+def test_a_cache_that_is_not_there_is_no_failure(work: Workspace) -> None:
+    text = _FILE % (uuid.uuid4().hex, "", "absent")
+    work.build(text, "imported", "--var", "NAME=cache/none")
+    assert len(_uuid(work)) == 37
+
+
+def test_the_command_line_names_caches(work: Workspace, other: Workspace, info: DaemonInfo) -> None:
+    name = f"cache/{uuid.uuid4().hex}"
+    ref = f"type=registry,ref={work.values['REGISTRY']}/{name}:given"
+    words = ("plain", "--var", f"NAME={name}", "--export-cache", ref)
+    refused = support.reason(info, "cache-export", "registry")
+    work.build(_FILE % (name, "", "x"), *words, code=4 if refused else 0)
+    if refused:
+        return
+    first = _uuid(work)
+    other.build(None, "plain", "--var", f"NAME={name}", "--import-cache", ref)
+    assert _uuid(work) == first
+
+
+_SHARED = """
+version: 1
+vars:
+  BASE: none
+sources: {src: {local: src}}
+stages:
+  common:
+    from: {image: "${BASE}"}
+    steps:
+      - copy: {from: src, to: /src}
+      - run: echo "the shared step" && cat /proc/sys/kernel/random/uuid >/uuid # %s
+  one:
+    from: common
+    steps: [{run: 'sleep 0.2; mkdir /out; cp /uuid /out/one'}]
+  two:
+    from: common
+    steps: [{run: 'sleep 0.2; mkdir /out; cp /uuid /out/two'}]
+targets:
+  one: {stage: one, outputs: [{type: local, dest: out-one, paths: [/out]}]}
+  two: {stage: two, outputs: [{type: local, dest: out-two, paths: [/out]}]}
+groups: {default: [one, two]}
+"""
+
+
+def test_targets_share_what_they_share(work: Workspace) -> None:
+    work.write("src/file", "text")
+    done = work.build(_SHARED % uuid.uuid4().hex)
+    one, two = (files(work.folder / f"out-{name}")[name] for name in ("one", "two"))
+    assert one == two
+    assert done.logged("the shared step") == 1
+    assert done.err.count("] run sleep 0.2") >= 2
+
+
+def test_all_is_cached_the_second_time(work: Workspace) -> None:
+    work.write("src/file", "text")
+    text = _SHARED % uuid.uuid4().hex
+    work.build(text)
+    first = files(work.folder / "out-one")
+    done = work.build(None)
+    assert files(work.folder / "out-one") == first
+    assert done.logged("the shared step") == 0
+    assert work.build(None, "one", "--no-cache").logged("the shared step") == 1
+
+
+def test_a_target_without_cache_runs_anew_alone(work: Workspace) -> None:
+    work.write("src/file", "text")
+    text = _SHARED % uuid.uuid4().hex
+    work.build(text)
+    first = files(work.folder / "out-two")
+    work.build(None, "--set", "one.no-cache=true", "one")
+    assert files(work.folder / "out-one")["one"] != first["two"]
