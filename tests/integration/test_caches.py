@@ -23,7 +23,7 @@ stages:
   app:
     from: {image: "${BASE}"}
     steps:
-      - run: cat /proc/sys/kernel/random/uuid >/uuid # %s
+      - run: 'cat /proc/sys/kernel/random/uuid >/uuid # %s'
   out:
     from: scratch
     steps: [{copy: {from: app, paths: [/uuid], to: /}}]
@@ -103,7 +103,9 @@ stages:
     from: {image: "${BASE}"}
     steps:
       - copy: {from: src, to: /src}
-      - run: echo "the shared step" && cat /proc/sys/kernel/random/uuid >/uuid # %s
+      - run: |
+          echo "the shared step" # %s
+          cat /proc/sys/kernel/random/uuid >/uuid
   one:
     from: common
     steps: [{run: 'sleep 0.2; mkdir /out; cp /uuid /out/one'}]

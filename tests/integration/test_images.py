@@ -66,7 +66,7 @@ stages:
 targets:
   app: {stage: app, outputs: [{type: image, name: "${REGISTRY}/${NAME}:app", push: true}]}
   plain: {stage: plain, outputs: [{type: registry, name: "${REGISTRY}/${NAME}:plain"}]}
-  cleared: {stage: cleared, outputs: [{type: image, name: "${REGISTRY}/${NAME}:cleared", push: true}]}
+  cleared: {stage: cleared, outputs: [{type: registry, name: "${REGISTRY}/${NAME}:cleared"}]}
 groups: {default: [app, plain, cleared]}
 """
 
