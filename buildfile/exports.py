@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from daemon_shim import attributes, support
 from daemon_shim.info import DaemonInfo, ImageStore
 from daemon_shim.request import Exporter
+from translator.reference import Reference
 from translator.target import Output, Target
 
 _IMAGES = frozenset(("image", "docker", "oci"))
@@ -48,7 +49,7 @@ def export(output: Output, target: Target, info: DaemonInfo, epoch: str = "") ->
     """Plan one output. ``epoch`` is SOURCE_DATE_EPOCH, '' when not set."""
     if output.type == "none":
         return Export(output=output, exporter=None)
-    attrs = dict(output.attrs)
+    attrs = _named(output.attrs)
     if output.type in _IMAGES:
         attrs |= {f"annotation.{key}": value for key, value in target.annotations.items()}
     if _belongs_to_engine(output, info):
@@ -61,6 +62,16 @@ def export(output: Output, target: Target, info: DaemonInfo, epoch: str = "") ->
     return _plain(
         output, Exporter(type=output.type, attrs=_dated(attrs, info, epoch)), info, target
     )
+
+
+def _named(attrs: Mapping[str, str]) -> dict[str, str]:
+    """Write image names in full: an engine with the containerd store keeps them as they come, and
+    then does not find ``app:1``. A push by digest takes no tag.
+    """
+    names = [Reference.parse(name) for name in attrs.get("name", "").split(",") if name]
+    if not names or attrs.get("push-by-digest") == "true":
+        return dict(attrs)
+    return {**attrs, "name": ",".join(map(str, names))}
 
 
 def _belongs_to_engine(output: Output, info: DaemonInfo) -> bool:

@@ -120,6 +120,7 @@ class _Loader:
         self._permission = Permission(inputs.root, inputs.allow, self._folder, inputs.real_path)
         self._secrets: frozenset[str] = frozenset()
         self._ssh: frozenset[str] = frozenset()
+        self._optional: frozenset[tuple[str, str]] = frozenset()
 
     def run(self) -> Project | None:
         outer = Scope(
@@ -172,6 +173,12 @@ class _Loader:
         ssh = self._read_all(top, "ssh", ssh_agent, scope)
         self._secrets = frozenset((*_nodes(top, "secrets"), *self._inputs.secrets))
         self._ssh = frozenset((*_nodes(top, "ssh"), *self._inputs.ssh))
+        self._optional = frozenset(
+            (kind, each.id)
+            for kind, several in (("secret", secrets), ("ssh", ssh))
+            for each in several.values()
+            if each.optional
+        )
         sources, stage_tables = _nodes(top, "sources"), _tables(top, "stages")
         self._check_names(top)
         stages = Stages(stage_tables, sources, scope, self._reading, self._found.misshapen)
@@ -215,6 +222,7 @@ class _Loader:
             permit=self._permission.refusal,
             secrets=self._secrets,
             ssh=self._ssh,
+            optional=self._optional,
             numbers=itertools.count(1),
         )
 

@@ -59,8 +59,8 @@ def test_tar_is_newer_than_the_first_release() -> None:
 
 
 def test_an_engine_with_the_containerd_store_loads_docker_images() -> None:
-    made = planned("docker", CONTAINERD, attrs={"name": "a/b:1"})
-    assert exporter(made) == ("image", {"unpack": "true", "name": "a/b:1"})
+    made = planned("docker", CONTAINERD, attrs={"name": "docker.io/a/b:1"})
+    assert exporter(made) == ("image", {"unpack": "true", "name": "docker.io/a/b:1"})
     assert (made.dest, made.note, made.refusal) == ("", "loaded into the engine", "")
 
 
@@ -72,11 +72,11 @@ def test_a_dash_streams_a_docker_archive_on_an_engine_too() -> None:
 
 def test_an_engine_on_graphdrivers_stores_images_and_pushes_them_itself() -> None:
     made = planned("image", GRAPHDRIVER, attrs={"name": "a/b:1,a/b:2", "push": "true"})
-    assert exporter(made) == ("moby", {"name": "a/b:1,a/b:2"})
-    assert made.push == ("a/b:1", "a/b:2") and made.by_engine
+    assert exporter(made) == ("moby", {"name": "docker.io/a/b:1,docker.io/a/b:2"})
+    assert made.push == ("docker.io/a/b:1", "docker.io/a/b:2") and made.by_engine
     assert made.note == "the engine stores the image and pushes it"
     loaded = planned("docker", GRAPHDRIVER, attrs={"name": "a/b"})
-    assert exporter(loaded) == ("moby", {"name": "a/b"})
+    assert exporter(loaded) == ("moby", {"name": "docker.io/a/b:latest"})
     assert loaded.push == () and loaded.dest == ""
 
 
@@ -150,3 +150,16 @@ def test_a_docker_archive_holds_one_platform() -> None:
 def test_a_layout_as_a_folder_is_refused() -> None:
     made = planned("oci", V32, dest="/x", attrs={"tar": "false"})
     assert "tar=false" in made.refusal
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "written"),
+    [
+        ("app", {}, "docker.io/library/app:latest"),
+        ("a/b:1,localhost:5000/c", {}, "docker.io/a/b:1,localhost:5000/c:latest"),
+        ("localhost:5000/c", {"push-by-digest": "true"}, "localhost:5000/c"),
+    ],
+)
+def test_names_are_written_in_full(name: str, more: dict[str, str], written: str) -> None:
+    _, attrs = exporter(planned("image", V32, attrs={"name": name, **more}))
+    assert attrs["name"] == written

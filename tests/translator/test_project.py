@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.translator.loading import ROOT, faults, inputs, line, project
+from tests.translator.loading import AMD64, ROOT, faults, inputs, line, project
 from translator.diagnostic import InvalidCommandError, InvalidFileError
 from translator.project import GitFacts, load
+from translator.stage import Run
 
 HEAD = "version: 1\nstages: {s: {from: scratch}}\n"
 
@@ -201,3 +202,19 @@ def test_faults_of_the_command_line_alone_are_the_commands() -> None:
 def test_the_same_inputs_give_the_same_project() -> None:
     text = HEAD + "targets: {t: {stage: s, matrix: {a: [1, 2], b: [x]}}}\n"
     assert project(text) == project(text)
+
+
+@pytest.mark.parametrize(("kind", "section"), [("secret", "secrets"), ("ssh", "ssh")])
+def test_what_may_be_missing_may_be_missing_in_each_step(kind: str, section: str) -> None:
+    place = "{env: X, optional: true}" if kind == "secret" else "{agent: /x, optional: true}"
+    made = project(
+        f"version: 1\n{section}: {{a: {place}, b: {place.replace('true', 'false')}}}\n"
+        "stages:\n  s:\n    from: scratch\n    steps:\n      - run: x\n        mounts:\n"
+        f"          - {{type: {kind}, id: a}}\n          - {{type: {kind}, id: b}}\n"
+        "targets: {s: {stage: s}}\n"
+    )
+    (target,) = made.select()
+    instance = made.instantiate(target, AMD64, AMD64)
+    (run,) = instance.stages[instance.root].steps
+    assert isinstance(run, Run)
+    assert [getattr(mount, "optional", None) for mount in run.mounts] == [True, False]

@@ -16,6 +16,7 @@ from typing import TypeAlias
 from translator.reading import value_faults as faults
 from translator.reading.files import resolve
 from translator.reading.reader import Reading, text
+from translator.reference import Reference
 from translator.span import Span
 from translator.suggest import suggest
 from translator.target import CacheEntry, Output
@@ -67,9 +68,19 @@ def _word(*options: str) -> Check:
     return Check(lambda value: value if value in options else None, f"one of {', '.join(options)}")
 
 
+def _names_or_none(value: str) -> str | None:
+    try:
+        for name in filter(None, value.split(",")):
+            Reference.parse(name)
+    except ValueError:
+        return None
+    return value
+
+
 _any = Check(lambda value: value, "a text")
 _bool = Check(_spelt, "true or false")
 _number = Check(_number_or_none, "a whole number")
+_NAMES = Check(_names_or_none, "an image name such as localhost:5000/app:1, or several with commas")
 _COMPRESSION = _word("uncompressed", "gzip", "estargz", "zstd")
 _LAYERS: Attributes = MappingProxyType(
     {
@@ -84,7 +95,7 @@ _IMAGE: Attributes = MappingProxyType(
     {
         **_LAYERS,
         **_EVERY,
-        "name": _any,
+        "name": _NAMES,
         "oci-artifact": _bool,
         "rewrite-timestamp": _bool,
         "prefer-nondist-layers": _bool,

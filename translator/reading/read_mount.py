@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -85,7 +86,11 @@ def mount(node: Node, reading: Reading) -> Mount | None:
     given = attributes(entries, table, node, reading)
     if given is None or not _consistent(kind, node, reading):
         return None
-    return make(**given, span=node.span)
+    made = make(**given, span=node.span)
+    # What may be missing as a whole may be missing in each step.
+    if isinstance(made, SecretMount | SshMount) and (kind, made.id) in reading.optional:
+        return replace(made, optional=True)
+    return made
 
 
 def _kind(node: Table, reading: Reading) -> str | None:

@@ -30,7 +30,8 @@ class Reading:
 
     ``origin`` finds the stage or source that a name means. ``permit`` takes a folder of the
     client and that of the build file that names it; it gives None if it may be read, else the
-    folders that may be. ``owner`` is the name of the thing being read, ``numbers`` tells apart
+    folders that may be. ``optional`` has the kinds and ids of secrets and agents that may be
+    missing. ``owner`` is the name of the thing being read, ``numbers`` tells apart
     the sources that it has in place.
     """
 
@@ -41,6 +42,7 @@ class Reading:
     permit: Callable[[str, str], Sequence[str] | None]
     secrets: frozenset[str]
     ssh: frozenset[str]
+    optional: frozenset[tuple[str, str]]
     numbers: Iterator[int]
 
     def missing(self, key: str, node: Node) -> None:

@@ -80,6 +80,7 @@ def test_outputs(entry: str, expected: tuple[str, str, tuple[str, ...], dict[str
         ("'type=image,push=maybe'", "bad-value push cannot be 'maybe', it must be true or false"),
         ("'type=image,compression=zip'", "it must be one of uncompressed, gzip, estargz, zstd"),
         ("'type=image,compression-level=x'", "compression-level cannot be 'x'"),
+        ("{type: image, name: Not/AnImage}", "name cannot be 'Not/AnImage', it must be an image"),
         ("'type=image,push'", "bad-csv 'push' is not key=value"),
         ("'type=image,\"name=a'", "bad-csv a quoted field must end with a quote"),
         ("'type=image,annotationx=y'", "unknown-attribute"),

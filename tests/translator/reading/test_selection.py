@@ -122,6 +122,4 @@ def test_a_group_may_hold_globs() -> None:
 
 def test_a_glob_of_a_group_must_match_something() -> None:
     text = "version: 1\nstages: {s: {from: scratch}}\ntargets: {app: {stage: s}}\n"
-    assert faults(text + "groups: {g: ['x*']}\n") == [
-        "4:14 unknown-target there is no target x*"
-    ]
+    assert faults(text + "groups: {g: ['x*']}\n") == ["4:14 unknown-target there is no target x*"]
