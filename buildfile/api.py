@@ -83,15 +83,15 @@ def build(
     choice = daemon if isinstance(daemon, DaemonChoice) else options.daemon
     if isinstance(daemon, str):
         choice = DaemonChoice(address=daemon)
-    environment = os.environ if options.environment is None else options.environment
     project.select(targets)  # a wrong name needs no daemon to be told of
     if options.metadata_file:
         _check_writable(options.metadata_file)
-    display = choose(options.progress, sys.stderr, environment)
+    display = choose(options.progress, sys.stderr, _environment(options))
     try:
         with connected(choice, display.say) as open_:
-            plan, supplies = prepare(project, targets, open_, options)
+            plan = prepare(project, targets, open_, options)
             plan.require()
+            supplies = _supply(project, plan, options)
             check_places(
                 [(job.target, each) for job in plan.jobs for each in job.exports], sys.stdout
             )
@@ -107,32 +107,43 @@ def build(
 
 def prepare(
     project: Project, targets: Sequence[str], daemon: Daemon, options: BuildOptions
-) -> tuple[Plan, Supplies]:
+) -> Plan:
     """Plan a build on an open daemon: images resolved, everything compiled, nothing built.
 
     Raises InvalidFileError and BuildFailedError (an image that cannot be resolved).
     """
     from buildfile.images import resolve_images
     from buildfile.plan import draft, needed_images, plan
-    from buildfile.supplies import gather, read_logins
+    from buildfile.supplies import read_logins
     from daemon_shim.session.auth import Auth
 
-    environment = os.environ if options.environment is None else options.environment
+    environment = _environment(options)
     epoch = environment.get("SOURCE_DATE_EPOCH", "")
+    drafts = draft(project, project.select(targets), daemon.info(), epoch)
+    logins = Auth(read_logins(environment))
+    images = resolve_images(needed_images(drafts), daemon, services=[logins])
+    return plan(drafts, daemon.info(), images, no_cache=options.no_cache, epoch=epoch)
+
+
+def _supply(project: Project, plan: Plan, options: BuildOptions) -> Supplies:
+    """Open the secrets, agents and logins that a plan's steps ask for."""
+    from buildfile.supplies import gather, read_logins
+
     secrets = {**project.secrets, **{each.id: each for each in options.secrets}}
     agents = {**project.ssh, **{each.id: each for each in options.agents}}
-    drafts = draft(project, project.select(targets), daemon.info(), epoch)
-    logins = read_logins(environment)
-    images = resolve_images(needed_images(drafts), daemon, services=[Auth(logins)])
-    made = plan(drafts, daemon.info(), images, no_cache=options.no_cache, epoch=epoch)
-    parts = [part for job in made.jobs for part in job.parts]
-    supplies = gather(
-        _used(secrets, (*(part.secrets for part in parts), *(d.target.secrets for d in drafts))),
+    parts = [part for job in plan.jobs for part in job.parts]
+    wanted = (*(part.secrets for part in parts), *(job.target.secrets for job in plan.jobs))
+    environment = _environment(options)
+    return gather(
+        _used(secrets, wanted),
         _used(agents, (part.ssh for part in parts)),
-        logins,
+        read_logins(environment),
         environment,
     )
-    return made, supplies
+
+
+def _environment(options: BuildOptions) -> Mapping[str, str]:
+    return os.environ if options.environment is None else options.environment
 
 
 def _used(known: Mapping[str, T], groups: Iterable[Iterable[str]]) -> list[T]:

@@ -33,7 +33,7 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **gi
     project.select(targets)  # a wrong name needs no daemon to be told of
     choice = daemon_choice(**given)
     with connected(choice, lambda text: click.echo(text, err=True)) as daemon:
-        made, _ = api.prepare(project, targets, daemon, api.BuildOptions())
+        made = api.prepare(project, targets, daemon, api.BuildOptions())
     if format_ == "json":
         click.echo(json.dumps(planview.as_json(made), indent=2))
     else:

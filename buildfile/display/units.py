@@ -44,6 +44,7 @@ def summary_line(summary: Summary) -> str:
     time = duration(summary.seconds)
     built = f"built {counted(summary.targets, 'target')} in {time}"
     ending = _ENDINGS.get(summary.outcome)
-    failed = f", {summary.failed} failed" if summary.failed else ""
+    # A build goes on without a cache that could not be imported: then it is no failure.
+    failed = f", {summary.failed} failed" if summary.failed and ending else ""
     steps = f"{counted(summary.steps, 'step')}, {summary.cached} cached{failed}"
     return f"{f'{ending} {time}' if ending else built}: {steps}"
