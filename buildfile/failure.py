@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable, Iterable
 
 import click
@@ -104,6 +101,9 @@ _ENDINGS: tuple[_Ending, ...] = (
 
 def _show_bug(error: BaseException) -> None:
     """Leave a report to paste. It holds the traceback, no values of variables and no secrets."""
+    import platform
+    import tempfile
+    import traceback
     from importlib.metadata import version
 
     text = "".join(traceback.format_exception(error))

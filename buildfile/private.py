@@ -6,6 +6,7 @@ that it touches nothing of an engine that the system may have.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -14,7 +15,8 @@ import socket
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -174,9 +176,30 @@ def start(environment: Mapping[str, str], say: Callable[[str], None]) -> Record:
     if not usable:
         raise UnreachableError("no BuildKit daemon was found", hint=_what_to_install())
     folders.make()
+    with _alone(folders):
+        running = status(environment)
+        if running.record and running.alive:  # started by another run that was first
+            return running.record
+        return _start_first(usable, folders, {**environment, "PATH": path}, say)
+
+
+@contextmanager
+def _alone(folders: Folders) -> Iterator[None]:
+    """Let one run at a time start a daemon: the second one finds it running."""
+    with (folders.state / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _start_first(
+    usable: Sequence[Launcher],
+    folders: Folders,
+    environment: Mapping[str, str],
+    say: Callable[[str], None],
+) -> Record:
     for launcher in usable:
         say(f"starting a private {launcher.kind} (stop it with: buildfile daemon stop)")
-        record = _launch(launcher, folders, {**environment, "PATH": path})
+        record = _launch(launcher, folders, environment)
         if record:
             return record
     tail = "\n".join(folders.log.read_text(errors="replace").splitlines()[-_LOG_TAIL:])
@@ -223,7 +246,12 @@ def _launch(launcher: Launcher, folders: Folders, environment: Mapping[str, str]
             env=dict(environment),
         )
     answers = _pings if launcher.scheme == "docker" else _accepts
-    if not _wait(process, lambda: answers(folders.socket)):
+    try:
+        ready = _wait(process, lambda: answers(folders.socket))
+    except BaseException:  # interrupted: nobody would know of it
+        _kill(process)
+        raise
+    if not ready:
         _kill(process)
         return None
     record = Record(
@@ -232,7 +260,9 @@ def _launch(launcher: Launcher, folders: Folders, environment: Mapping[str, str]
         address=f"{launcher.scheme}://{folders.socket}",
         started_ticks=_ticks(process.pid),
     )
-    folders.record.write_text(json.dumps(asdict(record)))
+    partial = folders.record.with_suffix(".partial")
+    partial.write_text(json.dumps(asdict(record)))
+    partial.replace(folders.record)
     _LEFT_RUNNING.append(process)
     return record
 
