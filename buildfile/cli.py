@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import click
 
 from buildfile.exits import Exit
+from translator.pause import no_collection
 
 COMMANDS = {
     "build": "Build targets on a BuildKit daemon.",
@@ -84,11 +85,12 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Never raises but for a broken interpreter."""
     try:
-        outcome = cli.main(
-            None if arguments is None else list(arguments),
-            prog_name="buildfile",
-            standalone_mode=False,
-        )
+        with no_collection():  # start, load and compile make no garbage; a build collects again
+            outcome = cli.main(
+                None if arguments is None else list(arguments),
+                prog_name="buildfile",
+                standalone_mode=False,
+            )
         return int(outcome) if isinstance(outcome, int) else Exit.DONE
     except click.exceptions.Exit as exit_:
         return exit_.exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -96,6 +97,7 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> N
         progress=given["progress"],
         metadata_file=given["metadata_file"],
     )
+    gc.enable()  # from here on it may take hours
     result = api.build(project, targets, options=options)
     if not result.streamed:
         for line in result.lines():

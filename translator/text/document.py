@@ -7,14 +7,13 @@ in one go, except that broken YAML ends the reading.
 
 from __future__ import annotations
 
-import gc
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from translator.diagnostic import Diagnostic, InvalidFileError
+from translator.pause import no_collection
 from translator.span import Position, SourceFile, Span
 from translator.suggest import suggest
 from translator.text import faults
@@ -175,7 +174,7 @@ def parse_all(file: SourceFile) -> tuple[Table | None, tuple[Diagnostic, ...]]:
         file = replace(file, text=file.text[1:])
     builder = _Builder(file)
     try:
-        with _no_collection():
+        with no_collection():
             builder.build()
     except BrokenError as broken:
         builder.faults.append(broken.fault)
@@ -190,20 +189,6 @@ def parse_all(file: SourceFile) -> tuple[Table | None, tuple[Diagnostic, ...]]:
 def _point(node: Node) -> Span:
     start = node.span.start
     return Span(node.span.file, start, Position(start.line, start.column + 1))
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    # Building makes objects by the hundred thousand and no garbage: the cyclic collector would
-    # go through all of them again and again, and cost five times the work itself.
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 class _Open:

@@ -18,16 +18,19 @@ from schemas import buildfile_schema_text
 from translator.diagnostic import Diagnostic
 from translator.text.acceptor import TYPES, Acceptor, Schema, equals, is_other
 from translator.text.document import Entry, Items, Node, Scalar, Table, as_int
-from translator.text.schema_fault import Mistake, faults_of
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
+
+    from translator.text.schema_fault import Mistake
 
 
 def check(document: Table) -> tuple[Diagnostic, ...]:
     """All that is wrong with a build file's shape, as written, before any interpolation."""
     if _acceptor().accepts(document):
         return ()
+    from translator.text.schema_fault import faults_of
+
     errors = _validator().iter_errors(_instance(_suspect(document)))
     return tuple(faults_of([_mistake(error, document) for error in errors], _schema()))
 
@@ -160,6 +163,8 @@ def _validator() -> Validator:
 
 def _mistake(error: Any, document: Table) -> Mistake:
     """The error with its nodes: its path leads from the document to what it is about."""
+    from translator.text.schema_fault import Mistake
+
     node: Node = document
     key: Scalar | None = None
     for step in error.absolute_path:
