@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 class Supplies:
     """Readers of secrets and agents by id, and the registry logins."""
 
-    secrets: Mapping[str, Callable[[], bytes]]
-    agents: Mapping[str, Agent]
-    logins: DockerConfig
+    secrets: Mapping[str, Callable[[], bytes]] = field(repr=False)
+    agents: Mapping[str, Agent] = field(repr=False)
+    logins: DockerConfig = field(repr=False)
 
     def services(self) -> list[Service]:
         """The session services that serve them."""

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,30 @@ class TestWithStandIn:
         assert private.stop(environment)
         assert not private.status(environment).alive
         assert not private.stop(environment)
+
+    def test_two_runs_at_once_start_one(self, environment: dict[str, str]) -> None:
+        fake(self.programs, "buildkitd", LISTENER)
+        said: list[str] = []
+        with ThreadPoolExecutor(2) as pool:
+            both = [pool.submit(private.start, environment, said.append) for _ in range(2)]
+        assert both[0].result() == both[1].result()
+        assert len(said) == 1
+
+    def test_an_interrupted_start_leaves_nothing(
+        self, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fake(self.programs, "buildkitd", LISTENER)
+        started: list[int] = []
+
+        def interrupted(process: subprocess.Popen[bytes], ready: object) -> bool:
+            started.append(process.pid)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(private, "_wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            private.start(environment, lambda text: None)
+        assert not Path(f"/proc/{started[0]}").exists()
+        assert private.status(environment).record is None
 
     def test_one_that_dies_shows_the_end_of_its_log(self, environment: dict[str, str]) -> None:
         fake(self.programs, "buildkitd", "import sys; sys.exit('no cgroups here')")

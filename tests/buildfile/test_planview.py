@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from buildfile.planview import as_json, as_text
+from tests.buildfile.projects import planned
+from tests.daemon_shim.infos import graphdriver, info
+
+TEXT = """version: 1
+stages:
+  s: {from: scratch, steps: [{write: {path: /a, text: a}}]}
+targets:
+  t:
+    stage: s
+    outputs:
+      - {type: image, name: x/y, push: true}
+      - {type: local, dest: out, paths: [/a]}
+    cache: {import: ["type=registry,ref=r"]}
+"""
+
+
+def test_a_plan_in_words(tmp_path: Path) -> None:
+    text = as_text(planned(tmp_path, TEXT, graphdriver((0, 13, 0))))
+    assert "daemon unix:///test.sock: BuildKit v0.13.0" in text
+    assert "  output  image x/y - the engine stores the image and pushes it" in text
+    assert f"  output  local {tmp_path}/out (only /a)" in text
+    assert "  cache from  type=registry,ref=r" in text
+    assert "target t (2)" in text
+
+
+def test_a_refused_output_says_why(tmp_path: Path) -> None:
+    zstd = TEXT.replace("push: true", "compression: zstd")
+    text = as_text(planned(tmp_path, zstd, info((0, 8, 0))))
+    assert "image x/y - refused: compression=zstd needs BuildKit v0.10" in text
+
+
+def test_a_plan_as_data(tmp_path: Path) -> None:
+    data = as_json(planned(tmp_path, TEXT, info((0, 13, 0))))
+    assert json.loads(json.dumps(data)) == data
+    image, local = data["jobs"]
+    assert image["target"] == local["target"] == "t"
+    assert image["platforms"][0]["platform"] == "linux/amd64"
+    assert image["outputs"][0]["exporter"] == "image"
+    assert image["outputs"][0]["attrs"] == {"name": "docker.io/x/y:latest", "push": "true"}
+    assert local["outputs"][0]["dest"] == f"{tmp_path}/out"
+    assert data["refusals"] == [] and data["warnings"] == []
