@@ -7,7 +7,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,18 +71,18 @@ class Workspace:
         assert done.code == code, f"exit code {done.code}, not {code}:\n{done.err}"
         return done
 
-    def start(self, *words: str, **options: object) -> subprocess.Popen[bytes]:
-        """Start a build of the file that is there as a process of its own."""
-        command = [sys.executable, "-m", "buildfile", *self.arguments(*words)]
+    def start(
+        self, *words: str, before: Sequence[str] = (), stdout: int = subprocess.PIPE
+    ) -> subprocess.Popen[bytes]:
+        """Start a build of the file that is there as a process of its own, run by ``before``."""
+        command = [*before, sys.executable, "-m", "buildfile", *self.arguments(*words)]
         with self.surroundings():
-            environment = os.environ | {"PYTHONPATH": str(_REPOSITORY)}
             return subprocess.Popen(
                 command,
-                env=environment,
+                env=os.environ | {"PYTHONPATH": str(_REPOSITORY)},
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=stdout,
                 stderr=subprocess.PIPE,
-                **options,  # type: ignore[call-overload]
             )
 
     def arguments(self, *words: str) -> list[str]:
@@ -94,7 +94,7 @@ class Workspace:
         return ["build", "--progress", "plain", *chosen, *values, *words]
 
     @contextlib.contextmanager
-    def surroundings(self, more: Mapping[str, str] | None = None):  # type: ignore[no-untyped-def]
+    def surroundings(self, more: Mapping[str, str] | None = None) -> Iterator[None]:
         """The folder is the working folder, and nothing of the caller's settings counts."""
         before, place = dict(os.environ), Path.cwd()
         for name in _DROPPED:

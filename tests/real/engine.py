@@ -100,7 +100,8 @@ class Engine:
         """End it and take away its bridge and cgroups."""
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         with contextlib.suppress(OSError):
-            self._process.stop(through=int(children.read_text().split()[0]))
+            for child in children.read_text().split():  # none if it died by itself
+                self._process.stop(through=int(child))
         self._process.stop()
         remove_traces(self._label)
 
