@@ -1,8 +1,9 @@
-"""The messages of file transfers, decoded without an object for each.
+"""The messages of file transfers to us, decoded without an object for each.
 
 ``Packet`` and ``Stat`` are fsutil's (vendor/github.com/tonistiigi/fsutil/types, all releases). The
 generic reader below is used instead of the generated classes because a path is whatever bytes the
-file system has, which protobuf's strings refuse unless they are UTF-8.
+file system has, which protobuf's strings refuse unless they are UTF-8. ``diffcopy`` has the
+packets that go to a daemon.
 """
 
 from __future__ import annotations
@@ -10,9 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
-from daemon_shim.session.varint import read_varint, varint
-
-STAT, REQ, DATA, FIN, ERR = range(5)
+from daemon_shim.session.varint import varint
 
 PACKET_TYPE = 0x08
 PACKET_STAT = 0x12
@@ -33,6 +32,8 @@ _VALUE = 0x12
 
 _FIXED = {1: 8, 5: 4}
 _SIGN = 1 << 63
+_MASK = 2 * _SIGN - 1
+_SHIFTS = range(7, 70, 7)
 
 Raw = TypeVar("Raw", bytes, memoryview)
 
@@ -67,7 +68,7 @@ def scan(data: Raw, many: int = -1) -> tuple[dict[int, int], dict[int, Raw], lis
             tag = data[at]
             at += 1
             if tag >= 0x80:
-                tag, at = read_varint(memoryview(data), at - 1)
+                tag, at = _rest(data, at, tag)
             kind = tag & 7
             if kind in _FIXED:
                 at += _FIXED[kind]
@@ -75,7 +76,7 @@ def scan(data: Raw, many: int = -1) -> tuple[dict[int, int], dict[int, Raw], lis
             value = data[at]
             at += 1
             if value >= 0x80:
-                value, at = read_varint(memoryview(data), at - 1)
+                value, at = _rest(data, at, value)
             if kind == 0:
                 numbers[tag] = value
             elif kind == 2:
@@ -85,11 +86,23 @@ def scan(data: Raw, many: int = -1) -> tuple[dict[int, int], dict[int, Raw], lis
                     repeated.append(blobs[tag])
             else:
                 raise PacketError("a field of an unknown kind")
-    except (IndexError, ValueError) as error:
+    except IndexError as error:
         raise PacketError("a cut message") from error
     if at > end:
         raise PacketError("a cut message")
     return numbers, blobs, repeated
+
+
+def _rest(data: bytes | memoryview, at: int, value: int) -> tuple[int, int]:
+    """Return a variable-length number, whose first byte is ``value``, and the place after it."""
+    value &= 0x7F
+    for shift in _SHIFTS:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & _MASK, at
+    raise PacketError("an overlong number")
 
 
 def read_stat(data: bytes) -> Stat:
@@ -120,6 +133,3 @@ def framed_request(number: int) -> bytes:
     """Return a REQ packet for the entry with that index, with its gRPC prefix."""
     packet = b"\x08\x01\x18" + varint(number) if number else b"\x08\x01"
     return b"\0" + len(packet).to_bytes(4, "big") + packet
-
-
-FIN_PACKET = bytes((PACKET_TYPE, FIN))

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 from typing import Protocol
 
-from daemon_shim.session import packets
+from daemon_shim.session import diffcopy, packets
 from daemon_shim.session.packets import PacketError, Stat
 from daemon_shim.session.service import Call, RpcError
 from daemon_shim.session.tree import (
@@ -166,14 +166,14 @@ class TreeReceiver(Receiver):
 
     def _packet(self, data: memoryview) -> None:
         numbers, blobs, _ = packets.scan(data)
-        kind = numbers.get(packets.PACKET_TYPE, packets.STAT)
-        if kind == packets.DATA:
+        kind = numbers.get(packets.PACKET_TYPE, diffcopy.STAT)
+        if kind == diffcopy.DATA:
             self._data(numbers.get(packets.PACKET_ID, 0), blobs.get(packets.PACKET_DATA))
-        elif kind == packets.STAT:
+        elif kind == diffcopy.STAT:
             self._stat(blobs.get(packets.PACKET_STAT))
-        elif kind == packets.FIN:
+        elif kind == diffcopy.FIN:
             self._fin()
-        elif kind == packets.ERR:
+        elif kind == diffcopy.ERR:
             text = bytes(blobs.get(packets.PACKET_DATA, b"")).decode("utf-8", "replace")
             raise self._failure(f"the daemon failed to send: {text}")
         else:
@@ -245,7 +245,7 @@ class TreeReceiver(Receiver):
             self._tree.link(folder, name, _checked(target))
         # Complete before the daemon hears of it: it may end the solve before its FIN is here.
         self._complete()
-        self._call.send(packets.FIN_PACKET)
+        self._call.send_framed(diffcopy.FINISHED)
 
     def _fin(self) -> None:
         if not self._over:
