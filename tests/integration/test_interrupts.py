@@ -7,7 +7,6 @@ import os
 import select
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 import uuid
