@@ -49,6 +49,16 @@ def bad_mode(text: str, span: Span) -> Diagnostic:
     )
 
 
+def special_mode(mode: int, path: str, span: Span) -> Diagnostic:
+    """A setuid, setgid or sticky bit, which BuildKit does not set on what it makes."""
+    return Diagnostic(
+        code="special-mode",
+        message=f"BuildKit makes files and folders without the special bits of mode {mode:04o}",
+        span=span,
+        hint=f"set them with a step: run: chmod {mode:o} {path}",
+    )
+
+
 def bad_owner(text: str, span: Span) -> Diagnostic:
     """A ``chown`` with nothing in it, or with too much."""
     return Diagnostic(

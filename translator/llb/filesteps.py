@@ -111,6 +111,7 @@ def make_dir(step: Mkdir, base: int, workdir: str) -> tuple[FileChange, str]:
     """A folder, and the further feature that it needs."""
     owner = parse_owner(step.chown, base, step.span)
     path = paths.absolute(workdir, step.path)
+    _check_mode(step)
     return MakeDir(path=path, mode=step.mode, parents=step.parents, owner=owner), ""
 
 
@@ -118,7 +119,14 @@ def write_file(step: Write, base: int, workdir: str) -> tuple[FileChange, str]:
     """A file, and the further feature that it needs."""
     owner = parse_owner(step.chown, base, step.span)
     path = paths.absolute(workdir, step.path)
+    _check_mode(step)
     return MakeFile(path=path, mode=step.mode, data=step.data, owner=owner), ""
+
+
+def _check_mode(step: Mkdir | Write) -> None:
+    """Refuse what every daemon drops unsaid (solver/llbsolver/file/backend.go keeps 0777)."""
+    if step.mode & ~0o777:
+        raise InvalidFileError([faults.special_mode(step.mode, step.path, step.span)])
 
 
 def remove_path(step: Remove, base: int, workdir: str) -> tuple[FileChange, str]:

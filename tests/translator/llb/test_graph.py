@@ -407,6 +407,12 @@ def test_a_required_path_that_is_not_copied_is_a_fault() -> None:
     assert fault(copy(TEXT, "/x/", paths=("a", "b"), required=("c",))) == "required-elsewhere"
 
 
+@pytest.mark.parametrize("mode", [0o1777, 0o2755, 0o4755])
+def test_special_bits_are_refused_for_no_daemon_sets_them(mode: int) -> None:
+    assert fault(Mkdir(path="/a", mode=mode, span=HERE)) == "special-mode"
+    assert fault(Write(path="/a", data=b"", mode=mode, span=HERE)) == "special-mode"
+
+
 # --- other steps -----------------------------------------------------------------------------
 
 
