@@ -9,9 +9,10 @@ from __future__ import annotations
 import stat
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
-from daemon_shim.session.varint import read_varint, varint
+from daemon_shim.session.varint import BITS, INNER, LOW, read_varint, varint
 
 STAT, REQ, DATA, FIN, ERR = range(5)
 
@@ -26,11 +27,7 @@ _TYPES = {  # Go's os.FileMode
     stat.S_IFSOCK: 0,  # as Go's clients do since v0.6: the daemon gets an empty file
 }
 _BITS = {stat.S_ISUID: 1 << 23, stat.S_ISGID: 1 << 22, stat.S_ISVTX: 1 << 20}
-_LOW = 28
-_PAIRS = [bytes((low | 0x80, high | 0x80)) for high in range(128) for low in range(128)]
-"""Two bytes of a longer varint, by their 14 bits."""
-_upper: dict[int, bytes] = {}
-_UPPER_KEPT = 4096
+_KEPT = 4096
 
 
 class Packet(NamedTuple):
@@ -68,22 +65,26 @@ def stat_packet(path: bytes, mode: bytes, size: int, mtime_ns: int, rest: bytes 
     ``rest`` what ``link_field``, ``device_field`` and ``xattr_field`` gave.
     """
     sized = b"\x28" + varint(size) if size else b""
-    body = varint(len(path)) + path + mode + sized + b"\x30" + _time(mtime_ns) + rest
-    head = b"\x12" + varint(len(body) + 1) + b"\x0a"
-    return _PREFIX.pack(0, len(head) + len(body)) + head + body
+    body = b"".join((varint(len(path)), path, mode, sized, b"\x30", _time(mtime_ns), rest))
+    return _stat_head(len(body)) + body
+
+
+@lru_cache(_KEPT)
+def _stat_head(size: int) -> bytes:
+    """What stands before the ``size`` bytes from a path's length on."""
+    head = b"\x12" + varint(size + 1) + b"\x0a"
+    return _PREFIX.pack(0, len(head) + size) + head
 
 
 def _time(value: int) -> bytes:
-    """Encode nanoseconds: files of one tree share the upper half."""
-    upper = value >> _LOW
+    """Encode nanoseconds: files of one tree share the upper part."""
+    upper = value >> 2 * BITS
     if upper <= 0:
         return varint(value)
-    known = _upper.get(upper)
-    if known is None:
-        if len(_upper) > _UPPER_KEPT:
-            _upper.clear()
-        known = _upper[upper] = varint(upper)
-    return _PAIRS[value & 0x3FFF] + _PAIRS[value >> 14 & 0x3FFF] + known
+    return INNER[value & LOW] + INNER[value >> BITS & LOW] + _upper(upper)
+
+
+_upper = lru_cache(_KEPT)(varint)
 
 
 def link_field(target: bytes) -> bytes:

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import struct
+
 _MASK = (1 << 64) - 1
 _MAX_SHIFT = 63
+BITS = 14
+LOW = (1 << BITS) - 1
+"""The bits that two bytes hold."""
 
 
-def _encode(value: int) -> bytes:
-    value &= _MASK
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+def _pairs(last: int) -> tuple[bytes, ...]:
+    """Two bytes for each number of 14 bits, ``last`` set in the second."""
+    table = bytearray(2 << BITS)
+    table[0::2] = bytes(range(0x80, 0x100)) * 0x80
+    table[1::2] = b"".join(bytes((high | last,)) * 0x80 for high in range(0x80))
+    return struct.unpack("2s" * (1 << BITS), table)
 
 
-_SMALL = tuple(_encode(value) for value in range(2048))
+INNER = _pairs(0x80)
+"""Two bytes of a longer varint, by their 14 bits."""
+_WHOLE = (*(bytes((value,)) for value in range(0x80)), *_pairs(0)[0x80:])
 
 
 def varint(value: int) -> bytes:
     """Return ``value`` encoded; a negative one as protobuf's int64 has it."""
-    return _SMALL[value] if 0 <= value < len(_SMALL) else _encode(value)
+    if 0 <= value <= LOW:
+        return _WHOLE[value]
+    value &= _MASK
+    return INNER[value & LOW] + varint(value >> BITS)
 
 
 def read_varint(data: memoryview, at: int) -> tuple[int, int]:

@@ -87,24 +87,21 @@ class Walk:
         self._count = 0
         self._modes: dict[int, bytes] = {}
         self._links: dict[tuple[int, int], bytes] = {}
+        self._out: list[bytes] = []
+        self._size = 0
 
     def __iter__(self) -> Iterator[bytes]:
         """Walk. Raises SourceError for a file or folder that cannot be read or named."""
         self._stack = [self._top()]
-        out: list[bytes] = []
-        size = 0
         try:
-            while self._stack:
-                for packet in self._entries(self._stack[-1]):
-                    out.append(packet)
-                    size += len(packet)
-                    if size >= _BATCH:
-                        yield b"".join(out)
-                        out, size = [], 0
+            while self._stack or self._size:
+                if not self._stack or self._size >= _BATCH:
+                    yield b"".join(self._out)
+                    self._out, self._size = [], 0
+                else:
+                    self._go_on(self._stack[-1])
         finally:
             self.close()
-        if out:
-            yield b"".join(out)
 
     def _top(self) -> _Level:
         try:
@@ -118,8 +115,8 @@ class Walk:
             level.close()
         self._stack = []
 
-    def _entries(self, level: _Level) -> Iterator[bytes]:
-        """Give packets until the next folder to descend into, which is put on the stack."""
+    def _go_on(self, level: _Level) -> None:
+        """Put out packets until the next folder, which is put on the stack, or a full batch."""
         for name, listed_as_folder in level.entries:
             is_folder = listed_as_folder
             path = level.prefix + name
@@ -129,15 +126,16 @@ class Walk:
                 keep, descend, state = self._selection.judge(path, state)
             if keep:
                 if self._unannounced:
-                    yield from self._announce()
+                    self._announce()
                 try:
-                    packet, is_folder = self._packet(level, name, path)
+                    is_folder = self._put_entry(level, name, path)
                 except FileNotFoundError:
                     continue  # removed since the folder was listed
                 except OSError as error:
                     raise SourceError.of(path, error) from error
-                yield packet
             if is_folder and descend and self._enter(path, state, kept=keep):
+                return
+            if self._size >= _BATCH:
                 return
         level.close()
         self._stack.pop()
@@ -160,30 +158,28 @@ class Walk:
             self._stack[-_OPEN_LEVELS].close()
         return True
 
-    def _announce(self) -> Iterator[bytes]:
-        """Give the packets of folders that were left out until something in them was kept."""
+    def _announce(self) -> None:
+        """Put out the folders that were left out until something in them was kept."""
         self._unannounced = False
         for level in self._stack:
             if not level.announced:
                 level.announced = True
-                yield self._folder_packet(level)
+                self._put_folder(level)
 
-    def _folder_packet(self, level: _Level) -> bytes:
+    def _put_folder(self, level: _Level) -> None:
         try:
             status = os.fstat(level.fd)
             rest = self._xattrs(level.path)
         except OSError as error:
             raise SourceError.of(level.path, error) from error
-        self._count += 1
-        mode = diffcopy.mode_field(status.st_mode)
-        return diffcopy.stat_packet(_wire(level.path), mode, 0, status.st_mtime_ns, rest)
+        self._put(_wire(level.path), 0, status, rest)
 
-    def _packet(self, level: _Level, name: str, path: str) -> tuple[bytes, bool]:
-        """Make the packet of an entry; return it, and whether it is a folder."""
+    def _put_entry(self, level: _Level, name: str, path: str) -> bool:
+        """Put out an entry; return whether it is a folder."""
         status = os.stat(name, dir_fd=level.fd, follow_symlinks=False)
         wire = _wire(path)
-        unix_mode, size = status.st_mode, status.st_size
-        kind = unix_mode & _KIND
+        size = status.st_size
+        kind = status.st_mode & _KIND
         rest = self._xattrs(path)
         if kind == stat.S_IFREG:
             self.files[self._count] = (level.path, name, size)
@@ -193,12 +189,18 @@ class Walk:
             size = 0
         else:
             rest += self._special(level, name, path, status)
+        self._put(wire, size, status, rest)
+        return kind == stat.S_IFDIR
+
+    def _put(self, wire: bytes, size: int, status: os.stat_result, rest: bytes) -> None:
+        unix_mode = status.st_mode
         mode = self._modes.get(unix_mode)
         if mode is None:
             mode = self._modes[unix_mode] = diffcopy.mode_field(unix_mode)
-        self._count += 1
         packet = diffcopy.stat_packet(wire, mode, size, status.st_mtime_ns, rest)
-        return packet, kind == stat.S_IFDIR
+        self._count += 1
+        self._out.append(packet)
+        self._size += len(packet)
 
     def _special(self, level: _Level, name: str, path: str, status: os.stat_result) -> bytes:
         """The fields of a symlink, device, fifo or socket."""
