@@ -116,7 +116,7 @@ def test_oci_output_has_metadata(daemon: Daemon, base_image: str, tmp_path: Path
     graph = Graph()
     changed = graph.run(graph.image(base_image), "echo new > /new")
     output = FileOutput(tmp_path / "image.tar")
-    response = solve_or_skip(daemon, graph, changed, [FileSend([output])], "oci", name="x/y:1")
+    response = solve_or_skip(daemon, graph, changed, [FileSend([output])], "oci")
     output.commit()
     with tarfile.open(tmp_path / "image.tar") as tar:
         index = tar.extractfile("index.json")
