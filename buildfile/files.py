@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -89,6 +88,8 @@ def git_facts(folder: str) -> GitFacts:
 
 
 def _git(folder: str, *arguments: str) -> str:
+    import subprocess
+
     try:
         done = subprocess.run(
             ["git", "-C", folder, *arguments], capture_output=True, text=True, check=False

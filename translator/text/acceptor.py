@@ -77,7 +77,10 @@ def equals(node: Node, value: Any) -> bool:
 
 
 class Acceptor:
-    """A schema, ready to be asked."""
+    """A schema, ready to be asked.
+
+    Patterns are compiled by their first use, as definitions are: small files need few of them.
+    """
 
     def __init__(self, root: Schema) -> None:
         self._definitions: Schema = root.get("$defs", {})
@@ -141,13 +144,13 @@ def _const(_: Acceptor, schema: Schema) -> Check:
 
 
 def _pattern(_: Acceptor, schema: Schema) -> Check:
-    search = re.compile(schema["pattern"]).search
+    pattern = schema["pattern"]
     alone = schema.get("type", "string") == "string"
 
     def check(node: Node) -> bool:
         if not is_string(node) or (not alone and is_other(node, schema)):
             return True
-        return isinstance(node, Scalar) and search(node.text) is not None
+        return isinstance(node, Scalar) and re.search(pattern, node.text) is not None
 
     return check
 
@@ -181,13 +184,13 @@ def _least(word: str, size: Callable[[Node], int | None]) -> Keyword:
 def _properties(acceptor: Acceptor, schema: Schema) -> Check:
     named = {key: acceptor.compile(each) for key, each in schema.get("properties", {}).items()}
     patterns = [
-        (re.compile(pattern).search, acceptor.compile(each))
+        (pattern, acceptor.compile(each))
         for pattern, each in schema.get("patternProperties", {}).items()
     ]
     others = acceptor.compile(schema.get("additionalProperties", True))
 
     def unnamed(key: str, node: Node) -> bool:
-        matching = [check for search, check in patterns if search(key)]
+        matching = [check for pattern, check in patterns if re.search(pattern, key)]
         return all(check(node) for check in matching or (others,))
 
     def check(node: Node) -> bool:
