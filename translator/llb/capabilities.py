@@ -93,10 +93,12 @@ _CAPABILITIES = (
 )
 CAPABILITIES = {row.id: row for row in _CAPABILITIES}
 
-# BuildKit has no capability for a host name, and refuses the one it defines for symbolic modes.
+# BuildKit has no capability for a host name, refuses the one it defines for symbolic modes, and up
+# to v0.6.0 gives the history of a repository in place of its files (source/git/gitsource.go).
 _UNNAMED = (
     Feature("exec.hostname", "source.git.httpauth", "the host name of a step", "v0.8.0", False),
     Feature("file.copy.mode", "exec.validexitcode", "a symbolic mode of a copy", "v0.17.0", False),
+    Feature("git.history", "file.rm.wildcard", "a repository with its history", "v0.7.0", False),
 )
 FEATURES = {
     **{row.id: Feature(row.id, row.id, row.what, row.since) for row in _CAPABILITIES},

@@ -167,7 +167,11 @@ def git_vertex(source: GitSource) -> Vertex:
     return _vertex(
         f"git://{url.place}{fragment}",
         [row for row in rows if row[1]],
-        uses=("source.git", *(("source.git.subdir",) if subdir else ())),
+        uses=(
+            "source.git",
+            *(("source.git.subdir",) if subdir else ()),
+            *(("git.history",) if source.keep_git_dir else ()),
+        ),
         name=f"[sources] git {url.place}{fragment}",
         span=source.span,
     )

@@ -531,6 +531,7 @@ def test_a_git_repository() -> None:
         "source.git",
         "source.git.fullurl",
         "source.git.keepgitdir",
+        "file.rm.wildcard",
         "source.git.httpauth",
         "source.git.subdir",
         "source.git.checksum",
