@@ -70,7 +70,8 @@ _FILES = {
 
 ROWS: Mapping[tuple[Kind, str], Mapping[str, Known]] = {
     ("exporter", "image"): _IMAGE,
-    ("exporter", "oci"): _ARCHIVE,
+    # Refused by the exporter itself before v0.7 (exporter/oci/export.go).
+    ("exporter", "oci"): {**_ARCHIVE, "name": Known((0, 7, 0))},
     ("exporter", "docker"): _ARCHIVE,
     ("exporter", "local"): _FILES,
     ("exporter", "tar"): _FILES,
