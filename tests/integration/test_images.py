@@ -31,6 +31,15 @@ def config(place: str) -> dict[str, Any]:
     return dict(found.get("config", {}))
 
 
+def _readable(text: str, info: DaemonInfo) -> str:
+    """A file whose images skopeo takes: BuildKit up to v0.7 calls OCI layers Docker's."""
+    if info.release >= (0, 8):
+        return text
+    return text.replace("{type: image,", "{type: image, oci-mediatypes: true,").replace(
+        "{type: registry,", "{type: registry, oci-mediatypes: true,"
+    )
+
+
 _FILE = """
 version: 1
 vars:
@@ -71,9 +80,9 @@ groups: {default: [app, plain, cleared]}
 """
 
 
-def test_config_carries_over_and_is_changed(work: Workspace) -> None:
+def test_config_carries_over_and_is_changed(work: Workspace, info: DaemonInfo) -> None:
     name = f"images/{uuid.uuid4().hex}"
-    work.build(_FILE, "--var", f"NAME={name}", "--metadata-file", "meta.json")
+    work.build(_readable(_FILE, info), "--var", f"NAME={name}", "--metadata-file", "meta.json")
     registry = f"docker://{work.values['REGISTRY']}/{name}"
     assert config(f"{registry}:app") == {
         "User": "7:8",
@@ -113,7 +122,7 @@ def test_config_carries_over_and_is_changed(work: Workspace) -> None:
         assert json.loads(manifest.stdout)["Digest"] == digest
 
 
-def test_platforms_make_one_index(work: Workspace) -> None:
+def test_platforms_make_one_index(work: Workspace, info: DaemonInfo) -> None:
     name = f"platforms/{uuid.uuid4().hex}"
     text = """
 version: 1
@@ -137,7 +146,7 @@ targets:
     outputs: [{type: local, dest: out}]
 groups: {default: [tree]}
 """
-    work.build(text, "--var", f"NAME={name}")
+    work.build(_readable(text, info), "--var", f"NAME={name}")
     read = {path.parent.name: path.read_text() for path in (work.folder / "out").rglob("platform")}
     assert read == {"linux_amd64": "linux/amd64 amd64", "linux_arm64": "linux/arm64 arm64"}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon_shim import support
+from daemon_shim import attributes, support
 from daemon_shim.info import DaemonInfo
 from tests.integration.command import Done, Workspace
 from tests.integration.test_images import inspect
@@ -95,7 +95,10 @@ def test_tar_to_a_file_and_to_standard_output(work: Workspace) -> None:
 
 def test_oci_and_docker_archives(work: Workspace, info: DaemonInfo) -> None:
     for kind, transport in {"oci": "oci-archive", "docker": "docker-archive"}.items():
-        refused = support.reason(info, "exporter", kind)
+        name = {"name": "example.org/app:1"}
+        refused = support.reason(info, "exporter", kind) or attributes.reason(
+            info, "exporter", kind, name
+        )
         outputs = f"[{{type: {kind}, dest: app.tar, name: 'example.org/app:1'}}]"
         done = _build(work, outputs, code=4 if refused else 0)
         if refused:

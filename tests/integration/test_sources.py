@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon_shim import support
 from daemon_shim.info import DaemonInfo
 from tests.integration.command import Workspace
 from tests.integration.tree import files, tree
@@ -228,12 +229,18 @@ def test_git_source_at_a_branch_a_tag_and_a_commit(
         assert files(work.folder / out) == expected, rest
 
 
-def test_git_source_keeps_its_history_when_asked(work: Workspace, repository: Repository) -> None:
+def test_git_source_keeps_its_history_when_asked(
+    work: Workspace, repository: Repository, info: DaemonInfo
+) -> None:
     repository.commit("file", "text")
-    work.build(
-        f"version: 1\nsources: {{src: {{git: '{repository.url}', keep-git-dir: true}}}}{_COPY}"
-    )
-    assert (work.folder / "out/.git/HEAD").exists()
+    able = info.release >= (0, 7)
+    git = f"sources: {{src: {{git: '{repository.url}', keep-git-dir: true}}}}"
+    done = work.build(f"version: 1\n{git}{_COPY}", code=0 if able else 4)
+    if able:
+        assert (work.folder / "out/.git/HEAD").exists()
+        assert (work.folder / "out/file").read_text() == "text"
+    else:
+        assert "a repository with its history needs BuildKit v0.7" in done.err
 
 
 def test_git_source_that_is_another_commit_fails(
@@ -309,10 +316,11 @@ def test_http_source_with_another_checksum_fails(work: Workspace, site: str) -> 
 # --- OCI layout --------------------------------------------------------------------------------
 
 
-def test_oci_layout_by_tag_and_by_digest(work: Workspace, oci_base: Path) -> None:
+def test_oci_layout_by_tag_and_by_digest(work: Workspace, info: DaemonInfo, oci_base: Path) -> None:
     index = (oci_base / "index.json").read_text().replace(" ", "")
     digest = index.partition('"digest":"')[2][:71]
-    able = work.daemon.can("oci-layout")
+    refused = support.reason(info, "source", "oci-layout")
+    able = info.has("source.ocilayout") and not refused
     for which in ('ref: "1"', f'digest: "{digest}"'):
         text = f"""
 version: 1
