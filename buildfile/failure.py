@@ -69,7 +69,8 @@ def _show_click(error: BaseException) -> None:
 
 
 def _show_hinted(error: BaseException) -> None:
-    where = f"{error.address}: " if isinstance(error, DaemonError) and error.address else ""
+    address = error.address if isinstance(error, DaemonError) else ""
+    where = f"{address}: " if address and address not in str(error) else ""
     click.echo(f"error: {where}{error}", err=True)
     if isinstance(error, (UsageError, DaemonError)) and error.hint:
         click.echo(f"  hint: {error.hint}", err=True)

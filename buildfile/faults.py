@@ -185,11 +185,12 @@ def job_failed(name: str, reason: str) -> Diagnostic:
     return Diagnostic(code="target-failed", message=f"{name} failed: {reason}")
 
 
-def unreadable_source(source: str, reason: str) -> Diagnostic:
+def unreadable_source(source: str, reason: str, span: Span | None) -> Diagnostic:
     """A file of a local source could not be read while it was sent."""
     return Diagnostic(
         code="unreadable-source",
         message=f"the local source {source} could not be sent: {reason}",
+        span=span,
         hint="make it readable, or leave it out with exclude or a .dockerignore",
     )
 

@@ -149,12 +149,19 @@ class Runner:
 
     def _diagnose(self, name: str, error: BaseException) -> Diagnostic:
         if isinstance(error, SourceFaultError):
-            return faults.unreadable_source(error.fault.source, str(error))
+            span = self._place(name, error)
+            return faults.unreadable_source(error.fault.source, str(error), span)
         if isinstance(error, OutputError):
             return faults.output_failed(name, str(error))
         if isinstance(error, SolveFailedError):
             return self._failed_step(name, error)
         return faults.job_failed(name, str(error))
+
+    def _place(self, name: str, error: SourceFaultError) -> Span | None:
+        """Where the source stands that the daemon was about to read."""
+        vertex = getattr(error.__cause__, "vertex", "")
+        job = next(job for job in self._plan.jobs if job.name == name)
+        return next(iter(_blame(job, vertex)[0]), None)
 
     def _failed_step(self, name: str, error: SolveFailedError) -> Diagnostic:
         job = next(job for job in self._plan.jobs if job.name == name)

@@ -115,7 +115,7 @@ def test_a_file_that_cannot_be_read(work: Workspace) -> None:
     _, err = building.communicate(timeout=120)
     assert building.returncode == 1, err.decode()
     assert b"local source src could not be sent: closed: permission denied" in err
-    assert b"[unreadable-source]" in err
+    assert b"[unreadable-source]" in err and b"buildfile.yaml:6:" in err
     assert not (work.folder / "out").exists()
 
 
