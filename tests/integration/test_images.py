@@ -31,6 +31,10 @@ def config(place: str) -> dict[str, Any]:
     return dict(found.get("config", {}))
 
 
+# Each image has a repository of its own: daemons that push the same layers to one repository side
+# by side now and then send a manifest before its layers are there, and the registry refuses it.
+
+
 def _readable(text: str, info: DaemonInfo) -> str:
     """A file whose images skopeo takes: BuildKit up to v0.7 calls OCI layers Docker's."""
     if info.release >= (0, 8):
@@ -73,9 +77,9 @@ stages:
     from: below
     image: {entrypoint: [], cmd: [], user: root}
 targets:
-  app: {stage: app, outputs: [{type: image, name: "${REGISTRY}/${NAME}:app", push: true}]}
-  plain: {stage: plain, outputs: [{type: registry, name: "${REGISTRY}/${NAME}:plain"}]}
-  cleared: {stage: cleared, outputs: [{type: registry, name: "${REGISTRY}/${NAME}:cleared"}]}
+  app: {stage: app, outputs: [{type: image, name: "${REGISTRY}/${NAME}/app", push: true}]}
+  plain: {stage: plain, outputs: [{type: registry, name: "${REGISTRY}/${NAME}/plain"}]}
+  cleared: {stage: cleared, outputs: [{type: registry, name: "${REGISTRY}/${NAME}/cleared"}]}
 groups: {default: [app, plain, cleared]}
 """
 
@@ -84,7 +88,7 @@ def test_config_carries_over_and_is_changed(work: Workspace, info: DaemonInfo) -
     name = f"images/{uuid.uuid4().hex}"
     work.build(_readable(_FILE, info), "--var", f"NAME={name}", "--metadata-file", "meta.json")
     registry = f"docker://{work.values['REGISTRY']}/{name}"
-    assert config(f"{registry}:app") == {
+    assert config(f"{registry}/app") == {
         "User": "7:8",
         "ExposedPorts": {"80/tcp": {}, "53/udp": {}},
         "Env": ["PATH=/usr/bin:/bin", "GREETING=changed", "BELOW=1", "ONLY_IN_THE_IMAGE=1"],
@@ -103,10 +107,10 @@ def test_config_carries_over_and_is_changed(work: Workspace, info: DaemonInfo) -
             "Retries": 4,
         },
     }
-    assert inspect(f"{registry}:app", "--config")["author"] == "someone"
+    assert inspect(f"{registry}/app", "--config")["author"] == "someone"
     base = {key: value for key, value in image.CONFIG.items() if value}
-    assert config(f"{registry}:plain") == base
-    cleared = config(f"{registry}:cleared")
+    assert config(f"{registry}/plain") == base
+    cleared = config(f"{registry}/cleared")
     assert not cleared.get("Entrypoint") and not cleared.get("Cmd")
     assert (cleared["User"], cleared["WorkingDir"]) == ("root", "/work/below")
 
@@ -114,7 +118,7 @@ def test_config_carries_over_and_is_changed(work: Workspace, info: DaemonInfo) -
     for target in ("app", "plain", "cleared"):
         digest = meta[target]["containerimage.digest"]
         manifest = subprocess.run(
-            ["skopeo", "inspect", "--tls-verify=false", f"{registry}:{target}"],
+            ["skopeo", "inspect", "--tls-verify=false", f"{registry}/{target}"],
             capture_output=True,
             check=True,
             text=True,
