@@ -102,11 +102,15 @@ def load(inputs: Inputs) -> Project:
     with no_collection():
         project = _Loader(inputs, found).run()
     errors = [fault for fault in found.faults if fault.severity == "error"]
-    if errors and all(fault.span and fault.span.file.name.startswith("--") for fault in errors):
+    if errors and all(map(_is_option, errors)):
         raise InvalidCommandError(found.faults)
     if errors or project is None:
         raise InvalidFileError(found.faults)
     return project
+
+
+def _is_option(fault: Diagnostic) -> bool:
+    return fault.span is not None and fault.span.file.name.startswith("--")
 
 
 class _Loader:
@@ -136,6 +140,8 @@ class _Loader:
         if "version" not in top.entries:
             self._found.add(name_faults.missing_version(top.span))
         variables = self._variables(top, outer)
+        if any(_is_option(each) and each.code == "bad-value" for each in self._found.faults):
+            return None  # what follows from a wrong value would only hide it
         known = {name: as_found(variable) for name, variable in variables.items()}
         return self._project(top, documents, variables, outer.with_variables(known))
 
