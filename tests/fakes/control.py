@@ -85,6 +85,10 @@ class FakeControl:
     def stop(self) -> None:
         """Go away in the middle of whatever is under way."""
         self._server.stop(grace=None).wait()
+        with self._lock:
+            # Who still waits for a Return would keep the process from ending.
+            for waiting in self._returns.values():
+                waiting.cancel()
 
     def sent(self, rpc: Rpc[Any, Any]) -> list[Any]:
         """The messages of every call of a row, in order, but for the probe's."""
@@ -132,7 +136,8 @@ class FakeControl:
         if request.HasField("Definition") or request.Frontend:
             return control_pb2.SolveResponse(ExporterResponse={"done": request.Ref})
         waiting = self.ended(request.Ref)
-        context.add_callback(waiting.cancel)
+        if not context.add_callback(waiting.cancel):
+            waiting.cancel()
         end = waiting.result()
         if end.HasField("error"):
             code = next(code for code in grpc.StatusCode if code.value[0] == end.error.code)

@@ -78,7 +78,10 @@ class HijackDaemon(grpc.GenericRpcHandler):
         self.metadata.put(list(context.invocation_metadata()))
         if self.refuse:
             context.abort(*self.refuse)
-        relay, _ = self._listener.accept()
+        try:
+            relay, _ = self._listener.accept()
+        except OSError:
+            return  # stopped, and nobody had called into the session
         reader = threading.Thread(target=_drain, args=(messages, relay), daemon=True)
         reader.start()
         with relay:
@@ -93,6 +96,8 @@ class HijackDaemon(grpc.GenericRpcHandler):
         """Go away, in the middle of whatever there is."""
         self.channel.close()
         self._server.stop(grace=None).wait()
+        # Closing alone does not wake who waits in accept, and the process would never end.
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._folder.cleanup()
 
