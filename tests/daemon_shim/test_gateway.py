@@ -17,7 +17,7 @@ from daemon_shim.request import CacheOption, Exporter, SolveRequest
 from daemon_shim.transports import transport_for
 from schemas.pb import gateway_pb2, ops_pb2
 from schemas.rpc import Control, LLBBridge, Rpc
-from tests.fakes.control import BUILD_ID, FakeControl
+from tests.fakes.control import BUILD_ID, FakeControl, until_gone
 
 REQUEST = SolveRequest(ref="r1", session="s1")
 DEFINITION = ops_pb2.Definition(**{"def": [b"op"]}).SerializeToString()
@@ -260,9 +260,7 @@ def test_ctrl_c_cancels(tmp_path: Path) -> None:
 
 
 def _waits(body: bytes, context: grpc.ServicerContext) -> Any:
-    gone = threading.Event()
-    context.add_callback(gone.set)
-    assert gone.wait(60)
+    until_gone(context)
     return gateway_pb2.SolveResponse()
 
 

@@ -18,7 +18,7 @@ from daemon_shim.request import SolveRequest
 from daemon_shim.transports import transport_for
 from schemas.pb import control_pb2, ops_pb2, status_pb2
 from schemas.rpc import Control
-from tests.fakes.control import FakeControl
+from tests.fakes.control import FakeControl, until_gone
 from tests.fakes.peers import engine_before, listening
 
 Context = grpc.ServicerContext
@@ -40,9 +40,7 @@ def failing(text: str, *, details: bytes = b"") -> Callable[[bytes, Context], An
 
 
 def hanging(body: bytes, context: Context) -> Any:
-    gone = threading.Event()
-    context.add_callback(gone.set)
-    assert gone.wait(GUARD)
+    until_gone(context)
     return control_pb2.SolveResponse()
 
 
@@ -52,9 +50,7 @@ def statuses(*responses: control_pb2.StatusResponse) -> Callable[[bytes, Context
 
 def endless(body: bytes, context: Context) -> Iterator[control_pb2.StatusResponse]:
     """A Status call of a job that the daemon does not know: it waits."""
-    gone = threading.Event()
-    context.add_callback(gone.set)
-    assert gone.wait(GUARD)
+    until_gone(context)
     yield from ()
 
 

@@ -13,7 +13,7 @@ from daemon_shim.info import DaemonInfo
 from daemon_shim.transports import transport_for
 from schemas.pb import gateway_pb2
 from schemas.rpc import Control, LLBBridge
-from tests.fakes.control import FakeControl
+from tests.fakes.control import FakeControl, until_gone
 
 
 def probed(fake: FakeControl) -> DaemonInfo:
@@ -99,11 +99,7 @@ def test_a_refused_build_does_not_wait_for_the_gateway(tmp_path: Path) -> None:
 def _waits_until_the_caller_goes(
     body: bytes, context: grpc.ServicerContext
 ) -> gateway_pb2.PongResponse:
-    import threading
-
-    gone = threading.Event()
-    context.add_callback(gone.set)
-    gone.wait(120)
+    until_gone(context)
     return gateway_pb2.PongResponse()
 
 

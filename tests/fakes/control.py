@@ -153,6 +153,12 @@ class FakeControl:
         return gateway_pb2.ReturnResponse()
 
 
+def until_gone(context: grpc.ServicerContext) -> None:
+    """Wait until the caller goes; not at all if it went before it could be asked to tell."""
+    gone = threading.Event()
+    assert not context.add_callback(gone.set) or gone.wait(60)
+
+
 class _Handlers(grpc.GenericRpcHandler):
     """Every path, in bytes."""
 
