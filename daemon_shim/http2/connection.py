@@ -126,9 +126,11 @@ class Connection:
             self._outbox.control(frames.rst_stream(stream_id, code))
 
     def acknowledge(self, stream_id: int, size: int) -> None:
-        """Let the peer send ``size`` bytes more: what DataReceived brought is used."""
-        if update := self._window.give(size):
-            self._outbox.control(frames.window_update(0, update))
+        """Let the peer send ``size`` bytes more on a stream: what DataReceived brought is used.
+
+        The connection's own window is given back as data comes, so that a stream that waits for
+        this holds up no other.
+        """
         stream = self._streams.get(stream_id)
         if stream is not None and (update := stream.window.give(size)):
             self._outbox.control(frames.window_update(stream_id, update))
@@ -227,17 +229,16 @@ class Connection:
         size = len(payload)
         if not self._window.take(size):
             raise ProtocolError("more data than allowed", ErrorCode.FLOW_CONTROL_ERROR)
+        if update := self._window.give(size):
+            self._outbox.control(frames.window_update(0, update))
         data = frames.without_padding(flags, payload)
         stream = self._streams.get(stream_id)
         if stream is None:
-            self.acknowledge(stream_id, size)
             self._on_data_of_none(stream_id)
             return
         if not stream.window.take(size):
-            self.acknowledge(stream_id, size)
             raise StreamError(stream_id, "more data than allowed", ErrorCode.FLOW_CONTROL_ERROR)
         if not stream.headed:
-            self.acknowledge(stream_id, size)
             raise StreamError(stream_id, "data before headers")
         stream.move(Move.RECEIVE_DATA)
         if size > len(data):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 from daemon_shim.http2.errors import ErrorCode, Http2Error, StreamError
 from daemon_shim.http2.events import Header
@@ -12,7 +12,7 @@ from daemon_shim.http2.frames import Buffer
 from daemon_shim.http2.windows import ReceiveWindow
 
 
-class State(Enum):
+class State(IntEnum):
     """States of a stream; reserved states do not occur because push is refused."""
 
     IDLE = auto()
@@ -22,8 +22,8 @@ class State(Enum):
     CLOSED = auto()
 
 
-class Move(Enum):
-    """What happens on a stream."""
+class Move(IntEnum):
+    """What happens on a stream. A number, because those hash fast and every frame moves."""
 
     SEND_HEADERS = auto()
     RECEIVE_HEADERS = auto()

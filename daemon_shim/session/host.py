@@ -218,8 +218,9 @@ class _Runner:
             return
         if not data:
             raise TunnelError(None, "the connection was closed")
-        for piece in self._tunnel.receive(data):
-            self._server.receive(piece)
+        pieces = list(self._tunnel.receive(data))
+        if pieces:
+            self._server.receive(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if self._tunnel.settled:
             self._ready()
 

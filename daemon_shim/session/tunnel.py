@@ -62,7 +62,7 @@ class Tunnel:
         return self._connection.queued(self._stream)
 
     def receive(self, data: Buffer) -> Iterator[memoryview]:
-        """Give the stream's bytes that ``data`` brings, each piece valid until the next.
+        """Give the stream's bytes that ``data`` brings, in pieces valid as long as ``data`` is.
 
         Raises ProtocolError or TunnelError.
         """

@@ -182,7 +182,7 @@ def test_more_data_than_the_windows_allow() -> None:
     assert events[-1] == StreamReset(1, ErrorCode.FLOW_CONTROL_ERROR, False)
     whole = server(Limits(connection_window=15_000))
     with pytest.raises(ProtocolError) as caught:
-        whole.receive(request(1) + chunk + chunk)
+        whole.receive(request(1) + frames.frame(frames.DATA, 0, 1, bytes(16_000)))
     assert caught.value.code is ErrorCode.FLOW_CONTROL_ERROR
 
 
@@ -193,6 +193,13 @@ def test_windows_open_only_for_what_was_used() -> None:
     assert not connection.take(0)[0]
     connection.acknowledge(1, 10_000)
     assert connection.take(0)[0] == [frames.window_update(1, 10_000)]
+
+
+def test_a_stream_that_waits_holds_up_no_other() -> None:
+    connection = server(Limits(stream_window=60_000, connection_window=20_000))
+    connection.take(0)
+    connection.receive(request(1) + frames.frame(frames.DATA, 0, 1, bytes(10_000)))
+    assert connection.take(0)[0] == [frames.window_update(0, 10_000)]
 
 
 def test_too_many_streams_are_refused_but_their_headers_read() -> None:
