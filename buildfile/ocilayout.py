@@ -1,13 +1,17 @@
-"""Images in an OCI layout folder of the client, found without a daemon."""
+"""An OCI layout folder of the client: its index.json, its JSON blobs, and the images in it.
+
+This is the only reader of these files. ``buildfile.cachefolder`` writes them.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +19,16 @@ from buildfile.platforms import runs_on
 from daemon_shim.session.blobs import blob_path, open_blob
 from translator.platform import Platform
 
-_NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
-"""Annotations that name an image, in the order in which buildctl looks for them (v0.32)."""
+IMAGE_NAME = "io.containerd.image.name"
+TAG = "org.opencontainers.image.ref.name"
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 _INDEXES = frozenset(
     (
-        "application/vnd.oci.image.index.v1+json",
+        INDEX_TYPE,
         "application/vnd.docker.distribution.manifest.list.v2+json",
     )
 )
+_READ = frozenset(("mediaType", "digest", "size", "annotations"))
 _MAX_JSON = 4 << 20
 """Bytes of an index, a manifest or a config; daemons read no more (v0.32)."""
 _MAX_DEPTH = 8
@@ -31,7 +37,7 @@ _NO_PLATFORM = "unknown"
 
 
 class LayoutError(Exception):
-    """An image cannot be had from the layout in the folder ``path``."""
+    """The layout in the folder ``path`` cannot be used as it was asked for."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
@@ -79,22 +85,78 @@ class LayoutImage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Entry:
-    """A line of an index; ``size`` is negative where nothing tells it."""
+class Descriptor:
+    """What an index or a manifest says of a blob (OCI image spec, descriptor.md).
 
+    ``size`` is in bytes, negative where nothing tells it. ``rest`` are the other keys of its JSON,
+    for writing it again.
+    """
+
+    media_type: str = ""
     digest: str
     size: int = -1
-    index: bool = False
+    annotations: Mapping[str, str] = field(default_factory=dict)
     platform: Platform | None = None
-    names: tuple[str, ...] = ()
+    rest: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, value: Any) -> Descriptor:
+        """Read a descriptor. Raises ValueError, TypeError, KeyError or AttributeError."""
+        blob_path(value["digest"])
+        annotations = dict(value.get("annotations") or {})
+        return cls(
+            media_type=str(value.get("mediaType") or ""),
+            digest=value["digest"],
+            size=int(value["size"]),
+            annotations={str(key): str(each) for key, each in annotations.items()},
+            platform=_platform(value.get("platform") or {}),
+            rest={key: each for key, each in value.items() if key not in _READ},
+        )
+
+    def as_data(self) -> dict[str, Any]:
+        """It as JSON; not for one whose size nothing told."""
+        annotations = {"annotations": dict(self.annotations)} if self.annotations else {}
+        known = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        return {**known, **annotations, **self.rest}
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it stands for several manifests."""
+        return self.media_type in _INDEXES
+
+    @property
+    def image(self) -> str:
+        """The full name of the image that it is, or ''."""
+        return self.annotations.get(IMAGE_NAME, "")
+
+    @property
+    def tag(self) -> str:
+        """Its tag, or ''."""
+        return self.annotations.get(TAG, "")
+
+
+NAMES: tuple[Callable[[Descriptor], str], ...] = (attrgetter("image"), attrgetter("tag"))
+"""What an entry may be named by, in the order in which buildctl looks for it (v0.32)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """An index.json as read: its bytes, the JSON in them, and its lines.
+
+    ``data`` is None where there is no such file.
+    """
+
+    data: bytes | None
+    document: Mapping[str, Any]
+    entries: tuple[Descriptor, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Choice:
     """A manifest, and the line of index.json that leads to it."""
 
-    manifest: _Entry
-    entry: _Entry
+    manifest: Descriptor
+    entry: Descriptor
 
 
 def find_image(path: str, ref: str, platform: Platform) -> LayoutImage:
@@ -103,7 +165,7 @@ def find_image(path: str, ref: str, platform: Platform) -> LayoutImage:
     An image of one manifest that states no platform is taken for any, as daemons do. What is read
     is checked against its digest. Raises LayoutError.
     """
-    layout = _Layout(path)
+    layout = Layout(path)
     choices = [
         _Choice(manifest=manifest, entry=entry)
         for entry in layout.named(ref)
@@ -116,7 +178,7 @@ def find_image(path: str, ref: str, platform: Platform) -> LayoutImage:
     return LayoutImage(digest=choice.entry.digest, config=layout.config(choice.manifest))
 
 
-def _choose(layout: _Layout, choices: list[_Choice], ref: str, platform: Platform) -> _Choice:
+def _choose(layout: Layout, choices: list[_Choice], ref: str, platform: Platform) -> _Choice:
     """The first of those that suit best."""
     offers: dict[Platform, _Choice] = {}
     for choice in choices:
@@ -129,61 +191,88 @@ def _choose(layout: _Layout, choices: list[_Choice], ref: str, platform: Platfor
     raise UnknownPlatformError(layout.path, ref, platform, offers)
 
 
-class _Layout:
-    """The JSON files of a layout. Raises LayoutError throughout."""
+def read_index(path: str) -> Index:
+    """Read the index.json of the folder ``path``; a missing or empty one has no entries.
 
-    def __init__(self, path: str) -> None:
+    BuildKit's clients create it empty before they fill it (client/ociindex, v0.4 to v0.32).
+    Raises NoLayoutError where the path is a file, and BrokenLayoutError.
+    """
+    try:
+        data = Path(path, "index.json").read_bytes()
+    except FileNotFoundError:
+        return Index(data=None, document={}, entries=())
+    except NotADirectoryError as error:
+        raise NoLayoutError(path, "the folder is a file") from error
+    except OSError as error:
+        raise BrokenLayoutError(path, f"index.json: {error.strerror}") from error
+    if not data:
+        return Index(data=data, document={}, entries=())
+    document = _parsed(path, data, "index.json")
+    # BuildKit's clients write null for an index without entries (encoding/json of a nil slice).
+    entries = _descriptors(path, document.get("manifests") or [], "index.json")
+    return Index(data=data, document=document, entries=entries)
+
+
+class Layout:
+    """The JSON files of a layout. Raises LayoutError throughout.
+
+    ``index`` is what was read before; without it, a folder without index.json is an error.
+    """
+
+    def __init__(self, path: str, index: Index | None = None) -> None:
         self.path = path
         self._folder = Path(path)
-        self._index = self._entries(self._read_index(), "index.json")
+        self._index = (index or self._read_index()).entries
 
-    def named(self, ref: str) -> list[_Entry]:
+    def named(self, ref: str) -> list[Descriptor]:
         """The lines of index.json that bear a name; or the one of a digest, made if need be."""
-        for place in range(len(_NAMES)):
-            if found := [each for each in self._index if ref and each.names[place] == ref]:
+        for name in NAMES:
+            if found := [each for each in self._index if ref and name(each) == ref]:
                 return found
         listed = next((entry for entry in self._index if entry.digest == ref), None)
         if not listed and not self._has(ref):
-            known = (name for entry in self._index for name in entry.names if name)
-            raise UnknownImageError(self.path, ref, dict.fromkeys(known))
-        return [listed or _Entry(digest=ref)]
+            names = (name(entry) for entry in self._index for name in NAMES)
+            raise UnknownImageError(self.path, ref, dict.fromkeys(filter(None, names)))
+        return [listed or Descriptor(digest=ref)]
 
-    def manifests(self, entry: _Entry, depth: int = 0) -> Iterator[_Entry]:
+    def manifests(self, entry: Descriptor, depth: int = 0) -> Iterator[Descriptor]:
         """The manifests that a line of index.json stands for: itself, or those of its index."""
-        if depth and not entry.index:
+        if depth and not entry.is_index:
             yield entry  # not read: images for other platforms may have been left out
             return
-        document = self._document(entry)
+        document = self.document(entry)
         if "manifests" not in document:
             yield entry
         elif depth == _MAX_DEPTH:
             raise BrokenLayoutError(self.path, f"{entry.digest} is an index {depth} indexes deep")
         else:
-            for inner in self._entries(document, entry.digest):
+            for inner in self.descriptors(document["manifests"], entry):
                 yield from self.manifests(inner, depth + 1)
 
-    def config(self, manifest: _Entry) -> bytes:
+    def config(self, manifest: Descriptor) -> bytes:
         """The config of a manifest."""
-        described = self._document(manifest).get("config")
-        with _broken(self.path, manifest.digest):
-            entry = _entry(described)
-        return self._blob(entry)
+        described = self.document(manifest).get("config")
+        return self._blob(*self.descriptors([described], manifest))
 
-    def platform(self, manifest: _Entry) -> Platform | None:
+    def platform(self, manifest: Descriptor) -> Platform | None:
         """The platform that a manifest's config states."""
-        return _platform(self._parsed(self.config(manifest), manifest.digest))
+        return _platform(_parsed(self.path, self.config(manifest), manifest.digest))
 
-    def _read_index(self) -> dict[str, Any]:
-        if not self._folder.is_dir():
-            what = "is a file" if self._folder.exists() else "does not exist"
-            raise NoLayoutError(self.path, f"the folder {what}")
-        try:
-            data = (self._folder / "index.json").read_bytes()
-        except FileNotFoundError as error:
-            raise NoLayoutError(self.path, "the folder has no index.json") from error
-        except OSError as error:
-            raise BrokenLayoutError(self.path, f"index.json: {error.strerror}") from error
-        return self._parsed(data, "index.json")
+    def document(self, manifest: Descriptor) -> dict[str, Any]:
+        """The JSON object in the blob of an index or a manifest."""
+        return _parsed(self.path, self._blob(manifest), manifest.digest)
+
+    def descriptors(self, values: Any, within: Descriptor) -> tuple[Descriptor, ...]:
+        """Read the descriptors in a list of the document ``within``."""
+        return _descriptors(self.path, values, within.digest)
+
+    def _read_index(self) -> Index:
+        if not self._folder.exists():
+            raise NoLayoutError(self.path, "the folder does not exist")
+        index = read_index(self.path)
+        if index.data is None:
+            raise NoLayoutError(self.path, "the folder has no index.json")
+        return index
 
     def _has(self, digest: str) -> bool:
         try:
@@ -191,21 +280,7 @@ class _Layout:
         except ValueError:
             return False
 
-    def _document(self, entry: _Entry) -> dict[str, Any]:
-        return self._parsed(self._blob(entry), entry.digest)
-
-    def _parsed(self, data: bytes, name: str) -> dict[str, Any]:
-        with _broken(self.path, name):
-            document = json.loads(data)
-            if not isinstance(document, dict):
-                raise TypeError
-            return document
-
-    def _entries(self, document: dict[str, Any], name: str) -> list[_Entry]:
-        with _broken(self.path, name):
-            return [_entry(value) for value in document["manifests"]]
-
-    def _blob(self, entry: _Entry) -> bytes:
+    def _blob(self, entry: Descriptor) -> bytes:
         try:
             fd = open_blob(self._folder, entry.digest)
         except FileNotFoundError as error:
@@ -220,7 +295,20 @@ class _Layout:
         return data
 
 
-def _wrong(data: bytes, entry: _Entry) -> str:
+def _parsed(path: str, data: bytes, name: str) -> dict[str, Any]:
+    with _broken(path, name):
+        document = json.loads(data)
+        if not isinstance(document, dict):
+            raise TypeError
+        return document
+
+
+def _descriptors(path: str, values: Any, name: str) -> tuple[Descriptor, ...]:
+    with _broken(path, name):
+        return tuple(Descriptor.parse(value) for value in values)
+
+
+def _wrong(data: bytes, entry: Descriptor) -> str:
     """What is wrong with the bytes of a blob, '' for nothing."""
     if len(data) > _MAX_JSON:
         return f"is larger than {_MAX_JSON >> 20} MiB, so it is no manifest or config"
@@ -239,19 +327,6 @@ def _broken(path: str, name: str) -> Iterator[None]:
         yield
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BrokenLayoutError(path, f"{name} is not what an OCI layout has there") from error
-
-
-def _entry(value: Any) -> _Entry:
-    """Read a descriptor (OCI image spec, descriptor.md)."""
-    blob_path(value["digest"])
-    annotations = value.get("annotations") or {}
-    return _Entry(
-        digest=value["digest"],
-        size=int(value["size"]),
-        index=value.get("mediaType") in _INDEXES,
-        platform=_platform(value.get("platform") or {}),
-        names=tuple(str(annotations.get(name, "")) for name in _NAMES),
-    )
 
 
 def _platform(value: Any) -> Platform | None:
