@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from daemon_shim import releases
-from daemon_shim.info import DaemonInfo
+from daemon_shim.info import Api, DaemonInfo
 from daemon_shim.releases import FIRST, Release
 
 Kind: TypeAlias = Literal["exporter", "cache-export", "cache-import"]
@@ -102,7 +102,14 @@ def reason(info: DaemonInfo, kind: Kind, name: str, attrs: Mapping[str, str]) ->
     An exporter or cache without rows is the caller's own venture, and let through.
     """
     rows = ROWS.get((kind, name))
-    return "" if rows is None else "; ".join(_reasons(info, rows, attrs))
+    ignored = () if rows is None else _reasons(info, rows, attrs)
+    return "; ".join((*ignored, *_unsaid(info, kind, attrs)))
+
+
+def _unsaid(info: DaemonInfo, kind: Kind, attrs: Mapping[str, str]) -> Iterator[str]:
+    """What the legacy API, where a user asks for it, has no place for: it imports by ref alone."""
+    if kind == "cache-import" and info.api is Api.LEGACY:
+        yield from (f"the legacy API has no place for {key}" for key in sorted({*attrs} - {"ref"}))
 
 
 def _reasons(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from types import TracebackType
 
 from daemon_shim import decoding, dialects
 from daemon_shim.events import Event
-from daemon_shim.info import DaemonInfo, Worker
+from daemon_shim.info import Api, DaemonInfo, Worker
 from daemon_shim.job import Job
 from daemon_shim.probe import probe
 from daemon_shim.request import SolveRequest
@@ -21,13 +22,14 @@ from schemas.rpc import Control
 class Daemon:
     """One daemon, reached through a transport, which is closed with it.
 
-    ``timeout`` in seconds bounds dialling. All methods may be used from several threads, and raise
-    errors of ``daemon_shim.errors``: UnreachableError or TlsError when nobody is there,
-    LostConnectionError when the daemon goes away.
+    ``timeout`` in seconds bounds dialling; ``api`` is how it is spoken to. All methods may be used
+    from several threads, and raise errors of ``daemon_shim.errors``: UnreachableError or TlsError
+    when nobody is there, LostConnectionError when the daemon goes away.
     """
 
-    def __init__(self, transport: Transport, *, timeout: float = 5.0) -> None:
+    def __init__(self, transport: Transport, *, timeout: float = 5.0, api: Api = Api.AUTO) -> None:
         self.wire = Wire(transport, timeout)
+        self._api = api
         self._lock = threading.Lock()
         self._info: DaemonInfo | None = None
 
@@ -51,7 +53,7 @@ class Daemon:
         """What the daemon is and can do; asked once and kept."""
         with self._lock:
             if not self._info:
-                self._info = probe(self.wire)
+                self._info = replace(probe(self.wire), api=self._api)
             return self._info
 
     def list_workers(self, filters: Iterable[str] = ()) -> tuple[Worker, ...]:

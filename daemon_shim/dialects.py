@@ -4,8 +4,14 @@ What changed (control/control.go): v0.4 gave caches types and lists, v0.11 took 
 exports, v0.13 several exporters. Where a newer field stands beside an older one that means the
 same, daemons read either the newer alone or both together:
 
-- exporters: v0.13 and later read the list and ignore the old pair, so both are sent;
-- caches: v0.4 and later add the old fields to the lists, so only one of them is ever sent.
+- exporters: v0.13 and later read the list and ignore the old pair, older ones the pair alone, so
+  both are sent;
+- caches: v0.4 and later add the old fields to the lists, so only one of them is ever sent. Twice
+  the same export is an error from v0.11, and twice the same import twice the work.
+
+A user may ask for the legacy or the current dialect (``DaemonInfo.api``). Every daemon still reads
+the legacy fields; v0.3 ignores the current caches. ``daemon_shim.support`` has what either way
+would be lost.
 """
 
 from __future__ import annotations
@@ -16,17 +22,19 @@ from dataclasses import dataclass
 
 from daemon_shim import releases, support
 from daemon_shim.errors import UnsupportedError
-from daemon_shim.info import DaemonInfo
+from daemon_shim.info import TYPED_CACHES, Api, DaemonInfo
 from daemon_shim.releases import Release
-from daemon_shim.request import CacheOption, SolveRequest
+from daemon_shim.request import CacheOption, Exporter, SolveRequest
 from schemas.pb import control_pb2, ops_pb2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """How releases from ``since`` on spell caches, in the request and again for a frontend."""
+    """How releases from ``since`` on spell exporters, caches, and caches again for a frontend."""
 
+    name: str
     since: Release
+    exporters: Callable[[Sequence[Exporter]], control_pb2.SolveRequest]
     caches: Callable[[DaemonInfo, SolveRequest], control_pb2.CacheOptions]
     frontend_imports: Callable[[DaemonInfo, SolveRequest], dict[str, str]]
 
@@ -38,11 +46,10 @@ def spell(request: SolveRequest, info: DaemonInfo) -> control_pb2.SolveRequest:
     """
     _check(request, info)
     dialect = dialect_for(info)
-    exporters = request.exporters
     attrs = dict(request.frontend_attrs)
     if request.frontend:
         attrs |= dialect.frontend_imports(info, request)
-    return control_pb2.SolveRequest(
+    message = control_pb2.SolveRequest(
         Ref=request.ref,
         Session=request.session,
         Definition=_definition(request),
@@ -52,15 +59,15 @@ def spell(request: SolveRequest, info: DaemonInfo) -> control_pb2.SolveRequest:
         Cache=dialect.caches(info, request),
         Entitlements=request.entitlements,
         Internal=request.internal,
-        Exporters=[control_pb2.Exporter(Type=e.type, Attrs=dict(e.attrs)) for e in exporters],
-        ExporterDeprecated=exporters[0].type if exporters else "",
-        ExporterAttrsDeprecated=dict(exporters[0].attrs) if exporters else {},
     )
+    message.MergeFrom(dialect.exporters(request.exporters))
+    return message
 
 
 def dialect_for(info: DaemonInfo) -> Dialect:
-    """The newest dialect that the daemon surely understands."""
-    return next(row for row in reversed(DIALECTS) if info.release >= row.since)
+    """The dialect that the user asks for, else the newest that the daemon surely understands."""
+    named = next((row for row in DIALECTS if row.name == info.api.value), None)
+    return named or next(row for row in reversed(DIALECTS) if info.release >= row.since)
 
 
 def legacy_ref(info: DaemonInfo, cache: CacheOption, *known: str) -> str:
@@ -69,18 +76,18 @@ def legacy_ref(info: DaemonInfo, cache: CacheOption, *known: str) -> str:
     Raises UnsupportedError for another type, or an attribute that would be lost.
     """
     if cache.type != "registry":
-        raise _too_old(info, f"cache type {cache.type}")
+        raise _unsaid(info, f"a cache of type {cache.type}")
     if lost := sorted(set(cache.attrs) - {"ref", *known}):
-        raise _too_old(info, f"cache attribute {lost[0]}")
+        raise _unsaid(info, f"the cache attribute {lost[0]}")
     return cache.attrs.get("ref", "")
 
 
-def _too_old(info: DaemonInfo, feature: str) -> UnsupportedError:
+def _unsaid(info: DaemonInfo, feature: str) -> UnsupportedError:
     return UnsupportedError(
-        f"{info.address} cannot do this build: {feature} needs BuildKit v0.4, and this is "
-        f"{info.version}",
+        f"{info.address} cannot do this build: the legacy API, that of BuildKit v0.3, has no "
+        f"place for {feature}",
         feature=feature,
-        since="v0.4",
+        since=releases.text(TYPED_CACHES),
         address=info.address,
     )
 
@@ -105,14 +112,32 @@ def _definition(request: SolveRequest) -> ops_pb2.Definition | None:
     return ops_pb2.Definition.FromString(request.definition)
 
 
+def _first_exporter(exporters: Sequence[Exporter]) -> control_pb2.SolveRequest:
+    return control_pb2.SolveRequest(
+        ExporterDeprecated=exporters[0].type if exporters else "",
+        ExporterAttrsDeprecated=dict(exporters[0].attrs) if exporters else {},
+    )
+
+
+def _all_exporters(exporters: Sequence[Exporter]) -> control_pb2.SolveRequest:
+    message = _first_exporter(exporters)
+    message.Exporters.extend(
+        control_pb2.Exporter(Type=each.type, Attrs=dict(each.attrs)) for each in exporters
+    )
+    return message
+
+
 def _legacy_caches(info: DaemonInfo, request: SolveRequest) -> control_pb2.CacheOptions:
+    """v0.3 reads ``mode`` alone of an export's attributes; later ones read them all."""
     message = control_pb2.CacheOptions(
         ImportRefsDeprecated=[legacy_ref(info, cache) for cache in request.cache_imports]
     )
     for cache in request.cache_exports:
-        message.ExportRefDeprecated = legacy_ref(info, cache, "mode")
-        if mode := cache.attrs.get("mode"):
-            message.ExportAttrsDeprecated["mode"] = mode
+        known = cache.attrs if info.has_typed_caches else ("mode",)
+        message.ExportRefDeprecated = legacy_ref(info, cache, *known)
+        message.ExportAttrsDeprecated.update(
+            {key: value for key, value in cache.attrs.items() if key != "ref"}
+        )
     return message
 
 
@@ -153,8 +178,26 @@ def _json_for_frontend(caches: Sequence[CacheOption]) -> dict[str, str]:
 
 
 DIALECTS: tuple[Dialect, ...] = (
-    Dialect(since=releases.FIRST, caches=_legacy_caches, frontend_imports=_refs_for_frontend),
-    Dialect(since=(0, 4, 0), caches=_typed_caches, frontend_imports=_both_for_frontend),
-    Dialect(since=(0, 11, 0), caches=_typed_caches, frontend_imports=_all_for_frontend),
+    Dialect(
+        name=Api.LEGACY.value,
+        since=releases.FIRST,
+        exporters=_first_exporter,
+        caches=_legacy_caches,
+        frontend_imports=_refs_for_frontend,
+    ),
+    Dialect(
+        name="transitional",
+        since=TYPED_CACHES,
+        exporters=_all_exporters,
+        caches=_typed_caches,
+        frontend_imports=_both_for_frontend,
+    ),
+    Dialect(
+        name=Api.CURRENT.value,
+        since=(0, 11, 0),
+        exporters=_all_exporters,
+        caches=_typed_caches,
+        frontend_imports=_all_for_frontend,
+    ),
 )
 """Oldest first."""

@@ -8,7 +8,18 @@ from enum import Enum
 
 from daemon_shim.releases import Release
 
+TYPED_CACHES: Release = (0, 4, 0)
+"""The release that gave caches types and lists (control/control.go)."""
+
 _SNAPSHOTTER = "org.mobyproject.buildkit.worker.snapshotter"
+
+
+class Api(Enum):
+    """Which fields a request uses: those of the daemon's age, or always the old or the new ones."""
+
+    AUTO = "auto"
+    LEGACY = "legacy"
+    CURRENT = "current"
 
 
 class ImageStore(Enum):
@@ -43,7 +54,8 @@ class DaemonInfo:
     ``version`` is for people: exact where the daemon tells, else such as ``v0.8 or later``.
     ``release`` is the same to compare with: never newer than the daemon. ``llb_caps`` and
     ``gateway_caps`` hold what is enabled; ``disabled`` says why, for what the daemon knows but
-    has switched off. The first worker is the only one that runs steps.
+    has switched off. The first worker is the only one that runs steps. ``api`` is what the user
+    wants it to be spoken to in. One that is ``imagined`` was not asked: it is what a release is.
     """
 
     address: str
@@ -54,6 +66,8 @@ class DaemonInfo:
     gateway_caps: frozenset[str] = frozenset()
     disabled: Mapping[str, str] = field(default_factory=dict)
     workers: tuple[Worker, ...] = ()
+    api: Api = Api.AUTO
+    imagined: bool = False
 
     @property
     def default_platform(self) -> str:
@@ -67,6 +81,16 @@ class DaemonInfo:
             return ImageStore.BUILDKIT
         labelled = any(_SNAPSHOTTER in worker.labels for worker in self.workers[:1])
         return ImageStore.CONTAINERD if labelled else ImageStore.GRAPHDRIVER
+
+    @property
+    def has_typed_caches(self) -> bool:
+        """Whether it reads caches as types with attributes (v0.4), beside the refs of v0.3."""
+        return self.release >= TYPED_CACHES
+
+    @property
+    def is_legacy(self) -> bool:
+        """Whether requests to it use the old fields alone: those of v0.3, or as the user wants."""
+        return self.api is Api.LEGACY or (self.api is Api.AUTO and not self.has_typed_caches)
 
     def has(self, capability: str) -> bool:
         """Whether an LLB or gateway capability is there and enabled."""

@@ -17,6 +17,9 @@ Release: TypeAlias = tuple[int, int, int]
 FIRST: Release = (0, 3, 0)
 """The oldest release that is known to this package."""
 
+LAST: Release = (0, 32, 2)
+"""The newest one."""
+
 _ROWS: dict[Release, tuple[str, ...]] = {
     (0, 3, 0): (
         "constraints",
@@ -171,6 +174,11 @@ _VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 def since(capability: str) -> Release | None:
     """The first release with a capability; None for one that is not in the table."""
     return _SINCE.get(capability)
+
+
+def known_to(release: Release) -> frozenset[str]:
+    """All capabilities of a release."""
+    return frozenset(name for name, first in _SINCE.items() if first <= release)
 
 
 def at_least(capabilities: Iterable[str]) -> Release:

@@ -9,12 +9,13 @@ the exporters and cache exports that it lacks.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from daemon_shim import releases
 from daemon_shim.errors import UnsupportedError
-from daemon_shim.info import DaemonInfo, ImageStore
+from daemon_shim.info import TYPED_CACHES, Api, DaemonInfo, ImageStore
 from daemon_shim.releases import Release
 
 Kind: TypeAlias = Literal["exporter", "cache-export", "cache-import", "several", "source"]
@@ -85,10 +86,38 @@ ROWS: dict[tuple[Kind, str], Row] = {
 def reason(info: DaemonInfo, kind: Kind, name: str) -> str:
     """Why a daemon lacks a feature, '' when it has it.
 
-    A name without a row is the caller's own venture (``x-`` cache types), and let through.
+    A name without a row is the caller's own venture (``x-`` cache types), and let through where
+    the request has a place for it.
     """
     row = ROWS.get((kind, name))
-    return row.reason(info) if row else ""
+    return (row.reason(info) if row else "") or _unsaid(info, kind, name)
+
+
+# What the legacy fields of a request have a place for, of the kinds that they limit.
+_LEGACY: Mapping[Kind, frozenset[str]] = {
+    "cache-export": frozenset(("registry",)),
+    "cache-import": frozenset(("registry",)),
+    "several": frozenset(),
+}
+
+
+def _unsaid(info: DaemonInfo, kind: Kind, name: str) -> str:
+    """Why a request in the daemon's dialect has no place for a feature, or would lose it."""
+    if kind not in _LEGACY:
+        return ""
+    row = ROWS.get((kind, name))
+    label = row.label if row else f"{kind.replace('-', ' ')} of type {name}"
+    if info.is_legacy and name not in _LEGACY[kind]:
+        return f"{label} has no place in the legacy API{_chosen(info)}"
+    if info.api is Api.CURRENT and not info.has_typed_caches:
+        since = releases.text(TYPED_CACHES)
+        return f"{label} in the current API needs BuildKit {since}, and this is {info.version}"
+    return ""
+
+
+def _chosen(info: DaemonInfo) -> str:
+    """Who chose the dialect, where the daemon's age did not."""
+    return "" if info.api is Api.AUTO else ", which --api or daemons.toml asks for"
 
 
 def require(info: DaemonInfo, kind: Kind, name: str) -> None:
@@ -97,6 +126,6 @@ def require(info: DaemonInfo, kind: Kind, name: str) -> None:
         raise UnsupportedError(
             f"{info.address} cannot do this build: {why}",
             feature=f"{kind} {name}",
-            since=releases.text(ROWS[kind, name].since),
+            since=releases.text(row.since) if (row := ROWS.get((kind, name))) else "",
             address=info.address,
         )

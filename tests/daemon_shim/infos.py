@@ -12,9 +12,7 @@ def info(
     release: releases.Release, *, engine: bool = False, snapshotter: str = "overlayfs"
 ) -> DaemonInfo:
     """A daemon of a release with all the capabilities that the release has."""
-    known = frozenset(
-        name for since, names in releases._ROWS.items() if since <= release for name in names
-    )
+    known = releases.known_to(release)
     labels = {_LABEL: snapshotter} if snapshotter else {}
     return DaemonInfo(
         address="unix:///test.sock",

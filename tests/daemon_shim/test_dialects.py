@@ -62,7 +62,8 @@ def test_the_first_exporter_is_in_both_places(release: tuple[int, int, int]) -> 
     message = spelled(release, exporters=(LOCAL,))
     assert message.ExporterDeprecated == "local"
     assert dict(message.ExporterAttrsDeprecated) == {"b": "2"}
-    assert [(each.Type, dict(each.Attrs)) for each in message.Exporters] == [("local", {"b": "2"})]
+    listed = [(each.Type, dict(each.Attrs)) for each in message.Exporters]
+    assert listed == ([] if release == V3 else [("local", {"b": "2"})])
 
 
 def test_no_exporter_is_none_in_either_place() -> None:
@@ -123,7 +124,7 @@ def test_the_oldest_has_registry_refs_and_nothing_else() -> None:
     [
         (V3, {"cache_imports": (FOLDER,)}, "cache import from a folder needs BuildKit v0.4"),
         (V3, {"cache_exports": (CacheOption(type="inline"),)}, "inline cache needs"),
-        (V3, {"cache_exports": (CacheOption(type="odd"),)}, "cache type odd needs"),
+        (V3, {"cache_exports": (CacheOption(type="odd"),)}, "of type odd has no place"),
         (V3, {"cache_exports": (registry("r", **{"oci-mediatypes": "true"}),)}, "oci-mediatypes"),
         (V3, {"cache_imports": (registry("r", mode="max"),)}, "cache attribute mode"),
         (V10, {"cache_exports": (registry("r"), FOLDER)}, "more than one cache export"),
@@ -193,7 +194,7 @@ def test_without_a_frontend_nothing_is_repeated() -> None:
 
 
 def test_the_legacy_dialect_in_exact_bytes() -> None:
-    """As v0.3 reads them: fields 1, 3, 4, 5 and 8 with its 1, 2 and 3, and field 13 ignored."""
+    """As v0.3 reads them: fields 1, 3, 4, 5 and 8 with its 1, 2 and 3."""
     message = spelled(
         V3,
         exporters=(LOCAL,),
@@ -206,5 +207,4 @@ def test_the_legacy_dialect_in_exact_bytes() -> None:
         b"\x22\x06\x0a\x01b\x12\x012"
         b"\x2a\x02s1"
         b"\x42\x17\x0a\x03r/c\x12\x03r/i\x1a\x0b\x0a\x04mode\x12\x03max"
-        b"\x6a\x0f\x0a\x05local\x12\x06\x0a\x01b\x12\x012"
     )

@@ -178,7 +178,7 @@ def test_the_oldest_imports_registry_refs_alone(tmp_path: Path) -> None:
     with daemon(tmp_path, ("returnmap",), {LLBBridge.SOLVE: ONE_ID}) as (fake, client):
         with GatewayBuild(client, REQUEST) as build:
             build.solve(DEFINITION, cache_imports=CACHES)
-            with pytest.raises(UnsupportedError, match="cache type local"):
+            with pytest.raises(UnsupportedError, match="no place for a cache of type local"):
                 build.solve(DEFINITION, cache_imports=[CacheOption(type="local")])
         (asked,) = fake.sent(LLBBridge.SOLVE)
     assert list(asked.ImportCacheRefsDeprecated) == ["r/c"]

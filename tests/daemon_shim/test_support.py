@@ -89,5 +89,5 @@ def test_a_refusal_names_the_image_store_or_the_switch() -> None:
 
 
 def test_a_name_without_a_row_is_let_through() -> None:
-    support.require(info((0, 3, 3)), "cache-export", "mine")
+    support.require(info((0, 4, 0)), "cache-export", "mine")
     assert support.reason(info((0, 3, 3)), "exporter", "mine") == ""
