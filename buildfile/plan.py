@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from buildfile import faults
 from buildfile.contexts import ignore_patterns
@@ -12,6 +12,7 @@ from buildfile.exports import Export, export
 from buildfile.failure import RefusedError
 from daemon_shim import attributes, support
 from daemon_shim.info import DaemonInfo
+from daemon_shim.releases import Release
 from daemon_shim.request import CacheOption
 from translator.compile import compile_instances, images_needed
 from translator.compiled import Compiled, ImageNeed, ResolvedImage
@@ -24,32 +25,40 @@ from translator.stage import Instance, Run
 from translator.target import CacheEntry, Target
 
 _LAYOUTS = "source.ocilayout"
+_EMULATES: Release = (0, 4, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """One job before its images are known: a target's outputs that want the same files."""
+    """One job before its images are known: a target's outputs that want the same files.
+
+    ``note`` says why it is not one with the job before it, '' where that needs no reason.
+    """
 
     target: Target
     instances: tuple[Instance, ...]
     exports: tuple[Export, ...]
     caches_out: tuple[CacheEntry, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """One Solve: a target's stages for each of its platforms, and what is exported of them.
 
-    ``name`` is shown to users, and unique in the plan.
+    ``name`` is shown to users, and unique in the plan. Each of ``parts`` is compiled from the one
+    of ``instances`` beside it. ``note`` says why the daemon needs this job beside another.
     """
 
     name: str
     target: Target
+    instances: tuple[Instance, ...]
     parts: tuple[Compiled, ...]
     exports: tuple[Export, ...]
     cache_imports: tuple[CacheOption, ...]
     cache_exports: tuple[CacheOption, ...]
     frontend_attrs: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def entitlements(self) -> tuple[str, ...]:
@@ -78,7 +87,8 @@ def draft(
     """Cut the targets into jobs.
 
     Outputs of a target share a job when they want the same paths and the daemon takes several
-    exporters at once; else each has its own, and BuildKit shares the steps between them.
+    exporters at once; else each has its own, and BuildKit shares the steps between them. So does
+    each further cache export where the daemon takes one at a time.
     """
     return tuple(each for target in targets for each in _drafts(project, target, info, epoch))
 
@@ -124,16 +134,30 @@ def _drafts(project: Project, target: Target, info: DaemonInfo, epoch: str) -> I
     )
     exports = [export(output, target, info, epoch) for output in target.outputs]
     batches = _batches(exports, several=not support.reason(info, "several", "exporters"))
-    for batch in batches or [()]:
+    for number, batch in enumerate(batches or [()]):
         output = batch[0].output if batch else None
         paths = output.paths if output else ()
         span = (output.span if output else None) or target.span
-        yield Draft(
+        caches, *further = _cache_groups(_caches_out(target, batch, first=number == 0), info)
+        made = Draft(
             target=target,
             instances=tuple(narrowed(instance, paths, span) for instance in instances),
             exports=batch,
-            caches_out=_caches_out(target, batch, first=batch is batches[0] if batches else True),
+            caches_out=caches,
+            note=_apart(info, "exporters") if _is_split(batch, batches[:number]) else "",
         )
+        yield made
+        for group in further:
+            yield replace(made, exports=(), caches_out=group, note=_apart(info, "cache-exports"))
+
+
+def _apart(info: DaemonInfo, what: str) -> str:
+    return f"a build of its own: {support.reason(info, 'several', what)}"
+
+
+def _is_split(batch: tuple[Export, ...], before: Iterable[tuple[Export, ...]]) -> bool:
+    """Whether an earlier job exports the same paths, and could have made this output as well."""
+    return any(batch[0].output.paths == other[0].output.paths for other in before)
 
 
 def _batches(exports: Iterable[Export], *, several: bool) -> list[tuple[Export, ...]]:
@@ -153,6 +177,13 @@ def _caches_out(target: Target, batch: Sequence[Export], *, first: bool) -> tupl
     )
 
 
+def _cache_groups(caches: tuple[CacheEntry, ...], info: DaemonInfo) -> list[tuple[CacheEntry, ...]]:
+    """Caches that are exported by one Solve; an inline one stays with its image, the first."""
+    if len(caches) < 2 or not support.reason(info, "several", "cache-exports"):
+        return [caches]
+    return [(cache,) for cache in sorted(caches, key=lambda cache: cache.type != "inline")]
+
+
 def _named(drafts: Sequence[Draft]) -> Iterator[tuple[str, Draft]]:
     seen: dict[str, int] = {}
     for each in drafts:
@@ -167,11 +198,13 @@ def _job(named: tuple[str, Draft], compiled: Iterator[Compiled], info: DaemonInf
     return Job(
         name=name,
         target=target,
+        instances=each.instances,
         parts=tuple(next(compiled) for _ in each.instances),
         exports=each.exports,
         cache_imports=tuple(_option(entry) for entry in target.cache_imports),
         cache_exports=tuple(_option(entry) for entry in each.caches_out),
         frontend_attrs=_attestations(target),
+        note=each.note,
     )
 
 
@@ -230,8 +263,6 @@ def _cache_refusals(job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:
     for cache in job.cache_exports:
         yield from _refused(support.reason(info, "cache-export", cache.type), job, info)
         yield from _refused(_ignored(info, "cache-export", cache), job, info)
-    if len(job.cache_exports) > 1:
-        yield from _refused(support.reason(info, "several", "cache-exports"), job, info)
 
 
 def _ignored(info: DaemonInfo, kind: attributes.Kind, cache: CacheOption) -> str:
@@ -255,7 +286,12 @@ def _refused(reason: str, job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:
 
 
 def _foreign_platforms(each: Draft, info: DaemonInfo) -> Iterator[Diagnostic]:
-    """Steps can only run for the platforms that the daemon lists, its own or emulated ones."""
+    """Steps can only run for the platforms that the daemon lists, its own or emulated ones.
+
+    What an imagined daemon may emulate is unknown; v0.3 never does (cmd/buildkitd/main.go).
+    """
+    if info.imagined and info.release >= _EMULATES:
+        return
     listed = {Platform.parse(name) for worker in info.workers[:1] for name in worker.platforms}
     for instance in each.instances:
         for stage in instance.stages.values():

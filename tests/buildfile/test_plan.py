@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from buildfile.failure import RefusedError
 from buildfile.plan import Plan
-from daemon_shim.info import DaemonInfo
+from daemon_shim import ages
+from daemon_shim.info import Api, DaemonInfo
 from tests.buildfile.projects import planned
 from tests.daemon_shim.infos import graphdriver, info
 
@@ -62,6 +64,50 @@ def test_a_cache_is_exported_once_and_an_inline_one_into_images(tmp_path: Path) 
     local, image = made(tmp_path, target, V8).jobs
     assert [cache.type for cache in local.cache_exports] == ["registry"]
     assert [cache.type for cache in image.cache_exports] == ["inline"]
+
+
+APART = "a build of its own: more than one {} needs BuildKit {}, and this is v0.8.0"
+
+
+def test_each_further_cache_export_is_a_job_where_the_daemon_takes_one(tmp_path: Path) -> None:
+    caches = "cache: {export: ['type=registry,ref=r', type=inline, 'type=registry,ref=q']}"
+    target = f"outputs: [{{type: image, name: a}}], {caches}"
+    jobs = made(tmp_path, target, V8).jobs
+    assert [[cache.type for cache in job.cache_exports] for job in jobs] == [
+        ["inline"],
+        ["registry"],
+        ["registry"],
+    ]
+    assert [[each.output.type for each in job.exports] for job in jobs] == [["image"], [], []]
+    assert [job.note for job in jobs] == [
+        "",
+        *[APART.format("cache export in a build", "v0.11")] * 2,
+    ]
+    assert len({job.parts[0].definition for job in jobs}) == 1
+    (one,) = made(tmp_path, target, V13).jobs
+    assert len(one.cache_exports) == 3 and one.note == ""
+
+
+def test_a_job_says_why_it_is_one_of_its_own(tmp_path: Path) -> None:
+    outputs = (
+        "outputs: [{type: tar, dest: a.tar}, {type: local, dest: x, paths: [/a]}, "
+        "{type: local, dest: y}]"
+    )
+    notes = [job.note for job in made(tmp_path, outputs, V8).jobs]
+    assert notes == ["", "", APART.format("output in a build", "v0.13")]
+    legacy = replace(V32, api=Api.LEGACY)
+    told = made(tmp_path, outputs, legacy).jobs[2].note
+    assert told.endswith("has no place in the legacy API, which --api or daemons.toml asks for")
+
+
+def test_an_imagined_daemon_may_emulate_but_the_first(tmp_path: Path) -> None:
+    text = """version: 1
+stages: {s: {from: scratch, steps: [{run: [/x]}]}}
+targets: {t: {stage: s, platforms: [linux/amd64, linux/arm64]}}
+"""
+    assert planned(tmp_path, text, ages.imagine((0, 8, 0))).refusals == ()
+    (refusal,) = planned(tmp_path, text, ages.imagine((0, 3, 0))).refusals
+    assert refusal.message == "a plain buildkitd v0.3 cannot run steps for linux/arm64"
 
 
 def test_an_inline_cache_without_an_image_is_told_of(tmp_path: Path) -> None:
@@ -131,7 +177,7 @@ def test_what_a_daemon_lacks_has_the_place_in_the_file(tmp_path: Path) -> None:
         (
             "export: ['type=registry,ref=r', 'type=registry,ref=q']",
             V8,
-            ["more than one cache export in a build needs BuildKit v0.11, and this is v0.8.0"],
+            [],
         ),
         ("export: ['type=registry,ref=r', 'type=registry,ref=q']", V13, []),
         (
