@@ -85,6 +85,7 @@ _WHERE: Mapping[str, str] = MappingProxyType(
         "ssh": "ssh.NAME",
         "source": "sources.NAME",
         "stage": "stages.NAME",
+    "diff": "stages.NAME.diff",
         "step": "stages.NAME.steps[]",
         "copy": "copy",
         "mkdir": "mkdir",

@@ -92,8 +92,9 @@ def _stages(instances: Iterable[Instance]) -> Iterator[Stage]:
 
 
 def _images(stage: Stage) -> Iterator[ImageSource | OciLayoutSource]:
-    if isinstance(stage.origin, ImageSource | OciLayoutSource):
-        yield stage.origin
+    for base in stage.bases:
+        if isinstance(base, ImageSource | OciLayoutSource):
+            yield base
     for origin in _copied(stage):
         # Of a layout that is copied from, only the digest is wanted.
         if isinstance(origin, OciLayoutSource) and not origin.digest:

@@ -351,6 +351,23 @@ Step: TypeAlias = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class Merge:
+    """Trees laid over one another: of what several have, the last one's stays."""
+
+    inputs: tuple[Origin, ...]
+    span: Span
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diff:
+    """What ``upper`` changes over ``lower``."""
+
+    lower: Origin
+    upper: Origin
+    span: Span
+
+
+@dataclass(frozen=True, kw_only=True)
 class Healthcheck:
     """An image's health check; times in nanoseconds, 0 for the engine's default."""
 
@@ -386,11 +403,14 @@ class ImageOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One stage for one platform. ``workdir``, ``env``... are the defaults of its steps."""
+    """One stage for one platform. ``workdir``, ``env``... are the defaults of its steps.
+
+    A stage that merges or compares others has neither.
+    """
 
     ref: StageRef
     platform: Platform
-    origin: Origin
+    origin: Origin | Merge | Diff
     steps: tuple[Step, ...] = ()
     workdir: str = ""
     env: Env = ()
@@ -399,6 +419,16 @@ class Stage:
     network: NetworkMode = "sandbox"
     image: ImageOptions | None = None
     span: Span
+
+    @property
+    def bases(self) -> tuple[Origin, ...]:
+        """All that it begins with. The platform is that of the first, and so is the config."""
+        if isinstance(self.origin, Merge):
+            inputs = self.origin.inputs
+            return tuple(sorted(inputs, key=lambda each: isinstance(each, Scratch)))
+        if isinstance(self.origin, Diff):
+            return self.origin.upper, self.origin.lower
+        return (self.origin,)
 
 
 @dataclass(frozen=True, kw_only=True)

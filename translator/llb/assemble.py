@@ -22,16 +22,19 @@ from translator.llb.sources import (
     local_vertex,
     store_id,
 )
-from translator.llb.title import Titles, needs_prefix
+from translator.llb.title import Titles, diff_title, merge_title, needs_prefix
+from translator.llb.trees import difference, merged
 from translator.platform import Platform
 from translator.span import Span
 from translator.stage import (
     BindMount,
     CacheMount,
     Copy,
+    Diff,
     ImageSource,
     Instance,
     LocalSource,
+    Merge,
     OciLayoutSource,
     Origin,
     Run,
@@ -185,8 +188,25 @@ class _Stages:
         """A stage before its first step."""
         if isinstance(stage.origin, StageRef):
             return built[stage.origin]
-        tree = self.tree(stage.origin, stage, built)
-        return Built(tree=tree, config=self._sources.config(stage.origin, stage.platform))
+        first = stage.bases[0]
+        if isinstance(first, StageRef):
+            config = built[first].config
+        else:
+            config = self._sources.config(first, stage.platform)
+        return Built(tree=self._beginning(stage, built), config=config)
+
+    def _beginning(self, stage: Stage, built: Mapping[StageRef, Built]) -> Tree:
+        origin, titles = stage.origin, self.titles(stage)
+        if isinstance(origin, Merge):
+            trees = [self.tree(each, stage, built) for each in origin.inputs]
+            made = merged(trees, titles.unnumbered(merge_title(origin)), origin.span)
+        elif isinstance(origin, Diff):
+            lower, upper = (self.tree(each, stage, built) for each in (origin.lower, origin.upper))
+            title = titles.unnumbered(diff_title(origin))
+            made = difference(lower, upper, title, origin.span)
+        else:
+            made = self.tree(origin, stage, built)
+        return self.add(made, stage) if isinstance(made, Vertex) else made
 
     def add(self, vertex: Vertex, stage: Stage) -> Edge:
         no_cache = self._options.no_cache
@@ -198,7 +218,7 @@ class _Stages:
 
 
 def _used(stage: Stage) -> list[StageRef]:
-    origins: list[Origin] = [stage.origin]
+    origins: list[Origin] = [*stage.bases]
     for step in stage.steps:
         if isinstance(step, Copy):
             origins.append(step.origin)

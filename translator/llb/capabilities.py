@@ -68,6 +68,8 @@ _CAPABILITIES = (
     Capability("file.copy.requiredpaths", "v0.26.0", "required paths of a copy"),
     Capability("file.rm.wildcard", "v0.7.0", "wildcards of a remove step"),
     Capability("file.symlink.create", "v0.19.0", "a symlink step"),
+    Capability("mergeop", "v0.10.0", "a merge stage"),
+    Capability("diffop", "v0.10.0", "a diff stage"),
     Capability("source.image", "v0.3.0", "an image"),
     Capability("source.image.resolvemode", "v0.3.0", "the resolve mode of an image"),
     Capability("source.local", "v0.3.0", "a local folder"),

@@ -20,6 +20,13 @@ from translator.llb.marshal import NAME_KEY
 
 # In these, 0 says something: the first input, the first output.
 _INDEXES = frozenset(("input", "output", "secondaryInput", "index"))
+_SHAPES = {
+    "source": "ellipse",
+    "exec": "box",
+    "file": "note",
+    "merge": "invtrapezium",
+    "diff": "trapezium",
+}
 _SAFE = frozenset(" /.,-_:[]")
 
 
@@ -174,9 +181,7 @@ def _edges(lines: Iterable[_Line], names: Mapping[str, str]) -> Iterable[tuple[s
 
 
 def _shape(op: pb.Op) -> str:
-    return {"source": "ellipse", "exec": "box", "file": "note"}.get(
-        op.WhichOneof("op") or "", "doublecircle"
-    )
+    return _SHAPES.get(op.WhichOneof("op") or "", "doublecircle")
 
 
 def _quoted(text: str) -> str:

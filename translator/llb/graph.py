@@ -209,7 +209,25 @@ class FileOp:
     origin: int = NONE
 
 
-Payload: TypeAlias = SourceOp | ExecOp | FileOp
+# --- whole trees -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MergeOp:
+    """The vertex's inputs laid over one another: all of them in their order, two at least."""
+
+    inputs: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DiffOp:
+    """What the input ``upper`` changes over the input ``lower``; either may be NONE."""
+
+    lower: int
+    upper: int
+
+
+Payload: TypeAlias = SourceOp | ExecOp | FileOp | MergeOp | DiffOp
 
 
 # --- the graph -------------------------------------------------------------------------------

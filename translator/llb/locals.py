@@ -80,7 +80,8 @@ def _origins(instances: Iterable[Instance]) -> Iterator[_Part]:
             if id(stage) in seen:
                 continue
             seen.add(id(stage))
-            yield stage.origin, ("/",), ()
+            for base in stage.bases:
+                yield base, ("/",), ()
             for step in stage.steps:
                 yield from _step_origins(step)
 

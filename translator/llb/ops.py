@@ -10,6 +10,7 @@ from translator.llb.graph import (
     NONE,
     CacheDir,
     CopyFiles,
+    DiffOp,
     ExecMount,
     ExecOp,
     FileChange,
@@ -18,6 +19,7 @@ from translator.llb.graph import (
     MakeFile,
     MakeSymlink,
     MemoryDir,
+    MergeOp,
     Owner,
     Payload,
     RemovePath,
@@ -224,8 +226,24 @@ _CHANGES: Mapping[type[FileChange], Callable[[Any], pb.FileAction]] = {
     MakeSymlink: _symlink,
 }
 
+
+# --- whole trees -----------------------------------------------------------------------------
+
+
+def _merge(op: MergeOp) -> pb.Op:
+    inputs = [pb.MergeInput(input=number) for number in range(op.inputs)]
+    return pb.Op(merge=pb.MergeOp(inputs=inputs))
+
+
+def _diff(op: DiffOp) -> pb.Op:
+    lower, upper = pb.LowerDiffInput(input=op.lower), pb.UpperDiffInput(input=op.upper)
+    return pb.Op(diff=pb.DiffOp(lower=lower, upper=upper))
+
+
 _BODIES: Mapping[type[Payload], Callable[[Any], pb.Op]] = {
     SourceOp: _source,
     ExecOp: _exec,
     FileOp: _file,
+    MergeOp: _merge,
+    DiffOp: _diff,
 }

@@ -7,7 +7,9 @@ from typing import Any
 
 from translator.stage import (
     Copy,
+    Diff,
     Instance,
+    Merge,
     Mkdir,
     Origin,
     Remove,
@@ -32,6 +34,16 @@ def needs_prefix(instances: Iterable[Instance]) -> bool:
 def origin_title(origin: Origin) -> str:
     """A stage's or source's name."""
     return "scratch" if isinstance(origin, Scratch) else origin.name
+
+
+def merge_title(merge: Merge) -> str:
+    """What is laid over one another, the lowest first."""
+    return f"merge {', '.join(map(origin_title, merge.inputs))}"
+
+
+def diff_title(diff: Diff) -> str:
+    """What is compared."""
+    return f"diff {origin_title(diff.lower)} -> {origin_title(diff.upper)}"
 
 
 class Titles:

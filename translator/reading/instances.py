@@ -134,7 +134,7 @@ class Stages:
         return ref
 
     def _platform(self, name: str, requested: Platform, setting: Setting) -> Platform:
-        """What a stage is built for: what its chain of ``from`` says, else what is asked for."""
+        """What a stage is built for: what its chain of bases says, else what is asked for."""
         passed: set[str] = set()
         anchor = self._links.anchor(name)
         while anchor is not None and anchor not in passed:

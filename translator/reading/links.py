@@ -6,12 +6,13 @@ follows from the built-in names that it, and all that it uses, refers to.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from translator.reading.circles import after_uses
 from translator.reading.collector import Collector
+from translator.reading.read_source import SCRATCH
 from translator.span import Span
 from translator.text.document import Items, Node, Scalar, Table
 from translator.values.interpolate import expand, references
@@ -41,7 +42,9 @@ class Links:
         self._scope = scope.within("a stage", (), {})
         self.own = {name: references(stage) for name, stage in stages.items()}
         self._of_sources = {name: _scoped(references(node)) for name, node in sources.items()}
-        self.base = {name: self._base(stage) for name, stage in stages.items()}
+        bases = {name: self._bases(stage) for name, stage in stages.items()}
+        self.base = {name: uses[0] if uses else None for name, uses in bases.items()}
+        self.beside = {name: tuple(filter(None, uses[1:])) for name, uses in bases.items()}
         self.others = {name: tuple(self._others(stage)) for name, stage in stages.items()}
         self._anchors: dict[str, str | None] = {}
 
@@ -54,9 +57,7 @@ class Links:
     @cached_property
     def _reads(self) -> dict[str, frozenset[str]]:
         def uses(name: str) -> list[str]:
-            base = self.base[name]
-            linked = (*((base,) if base else ()), *self.others[name])
-            return [use.name for use in linked if use.name in self._stages]
+            return [use.name for use in self._all(name) if use.name in self._stages]
 
         found: dict[str, frozenset[str]] = {}
         for name in after_uses(self._stages, uses, lambda _names: None):
@@ -68,11 +69,9 @@ class Links:
         said = self._stages[name].entries.get("platform")
         if said and isinstance(said.value, Scalar) and "/" not in said.value.text:
             reads |= {BUILD}
-        base = self.base[name]
-        if base:
-            reads |= self._through(base, found)
-        for use in self.others[name]:
+        for use in self._all(name):
             reads |= self._through(use, found)
+        for use in self.others[name]:
             if use.name in self._stages and self.anchor(use.name) is None:
                 reads |= {"platform"}
         return reads
@@ -93,9 +92,9 @@ class Links:
     # --- which stage decides on the platform ---------------------------------------------------
 
     def anchor(self, name: str) -> str | None:
-        """Where the chain of ``from`` that begins with the stage ``name`` decides on the platform.
+        """Where the chain of bases that begins with the stage ``name`` decides on the platform.
 
-        That is its first stage that says ``platform``, or whose ``from`` depends on the target;
+        That is its first stage that says ``platform``, or whose base depends on the target;
         None where the chain has neither.
         """
         chain: dict[str, None] = {}
@@ -120,9 +119,7 @@ class Links:
 
     def reference(self, name: str, used: str) -> Span:
         """Where the stage ``name`` refers to ``used``."""
-        base = self.base[name]
-        uses = (*((base,) if base else ()), *self.others[name])
-        spans = [use.node.span for use in uses if use.name in (used, "")]
+        spans = [use.node.span for use in self._all(name) if use.name in (used, "")]
         return spans[0] if spans else self._stages[name].span
 
     def source_reads(self, name: str) -> frozenset[str]:
@@ -131,9 +128,26 @@ class Links:
 
     # --- what a stage's table refers to ----------------------------------------------------------
 
-    def _base(self, stage: Table) -> Use | None:
-        entry = stage.entries.get("from")
-        return self._use(entry.value) if entry and isinstance(entry.value, Scalar) else None
+    def _all(self, name: str) -> Iterator[Use]:
+        base = self.base[name]
+        if base:
+            yield base
+        yield from self.beside[name]
+        yield from self.others[name]
+
+    def _bases(self, stage: Table) -> list[Use | None]:
+        """What the stage begins with, in the order of ``Stage.bases``; None is no reference."""
+        uses = [use for node in _beginnings(stage) for use in self._uses(node)]
+        return [use for use in uses if use is None or use.name != SCRATCH]
+
+    def _uses(self, node: Node) -> Sequence[Use | None]:
+        """The references of a node: several, if it is one to a list."""
+        if not isinstance(node, Scalar):
+            return [None]
+        value = expand(node, self._scope, Collector()) if "$" in node.text else node
+        if isinstance(value, Items) and not _scoped(references(node)):
+            return [Use(item.text, node) for item in value.items if isinstance(item, Scalar)]
+        return [self._use(node)]
 
     def _others(self, stage: Table) -> Iterator[Use]:
         steps = stage.entries.get("steps")
@@ -162,6 +176,20 @@ def _scoped(names: frozenset[str]) -> frozenset[str]:
     if not names:
         return names
     return frozenset(name for name in names if name.partition(".")[0] in _SCOPED)
+
+
+def _beginnings(stage: Table) -> Iterator[Node]:
+    for key in ("from", "merge", "diff"):
+        entry = stage.entries.get(key)
+        if entry is None:
+            continue
+        if isinstance(entry.value, Items):
+            yield from entry.value.items
+        elif key == "diff" and isinstance(entry.value, Table):
+            inner = entry.value.entries
+            yield from (inner[name].value for name in ("upper", "lower") if name in inner)
+        else:
+            yield entry.value
 
 
 def _tables(node: Node | None) -> list[Table]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from translator.platform import Platform
+from translator.reading import value_faults as faults
 from translator.reading.read_source import origin
 from translator.reading.read_step import network, step
 from translator.reading.reader import (
     Field,
+    Reader,
     Reading,
     attributes,
     duration,
@@ -20,7 +25,7 @@ from translator.reading.reader import (
     text,
     texts,
 )
-from translator.stage import Healthcheck, ImageOptions, Stage, StageRef
+from translator.stage import Diff, Healthcheck, ImageOptions, Merge, Origin, Stage, StageRef
 from translator.text.document import Node, Table
 
 _TEST_FORMS = frozenset(("NONE", "CMD", "CMD-SHELL"))
@@ -61,7 +66,34 @@ image_options = record(
 )
 
 
-_STAGE = fields(
+# --- beginnings ------------------------------------------------------------------------------
+
+
+_origins: Reader[tuple[Origin, ...]] = several(origin)
+
+
+def _merge(node: Node, reading: Reading) -> Merge | None:
+    inputs = _origins(node, reading)
+    if inputs is not None and len(inputs) < 2:
+        reading.found.at(node, faults.merge_of_few(node.span))
+        return None
+    return None if inputs is None else Merge(inputs=inputs, span=node.span)
+
+
+_BEGINNINGS: Mapping[str, Reader[Origin | Merge | Diff]] = MappingProxyType(
+    {
+        "from": origin,
+        "merge": _merge,
+        "diff": record(
+            Diff, fields(lower=Field(origin, required=True), upper=Field(origin, required=True))
+        ),
+    }
+)
+
+
+# --- stages ----------------------------------------------------------------------------------
+
+_STEPS = fields(
     steps=several(step),
     workdir=text,
     env=environment,
@@ -70,7 +102,9 @@ _STAGE = fields(
     network=network,
     image=image_options,
 )
-_APART = ("from", "platform", "description")
+_NO_STEPS = fields(image=image_options)
+_WITHOUT_STEPS = (["merge"], ["diff"])
+_APART = (*_BEGINNINGS, "platform", "description")
 
 
 def stage(
@@ -78,15 +112,15 @@ def stage(
 ) -> Stage | None:
     """The stage ``ref`` on ``platform``.
 
-    ``below`` resolves the names in ``from``, ``reading`` all others. Whether ``platform`` is what
-    the stage says has been decided already; ``description`` is for people.
+    ``below`` resolves the names that the stage begins with, ``reading`` all others. Whether
+    ``platform`` is what the stage says has been decided already; ``description`` is for people.
     """
-    start = node.entries.get("from")
-    if start is None:
-        reading.missing("from", node)
-    origin_ = origin(start.value, below) if start else None
+    keys = [key for key in _BEGINNINGS if key in node.entries]
+    if len(keys) != 1:
+        reading.found.at(node, faults.exactly_one(tuple(_BEGINNINGS), keys, node.span))
+    begun = [_BEGINNINGS[key](node.entries[key].value, below) for key in keys]
     rest = {key: entry for key, entry in node.entries.items() if key not in _APART}
-    given = attributes(rest, _STAGE, node, reading)
-    if origin_ is None or given is None:
+    given = attributes(rest, _NO_STEPS if keys in _WITHOUT_STEPS else _STEPS, node, reading)
+    if len(begun) != 1 or begun[0] is None or given is None:
         return None
-    return Stage(ref=ref, platform=platform, origin=origin_, **given, span=node.span)
+    return Stage(ref=ref, platform=platform, origin=begun[0], **given, span=node.span)

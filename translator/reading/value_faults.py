@@ -265,6 +265,16 @@ def exactly_one(keys: Sequence[str], found: Sequence[str], span: Span) -> Diagno
     )
 
 
+def merge_of_few(span: Span) -> Diagnostic:
+    """A ``merge`` of one thing, or of none."""
+    return Diagnostic(
+        code="too-few",
+        message="merge lays two or more over one another",
+        span=span,
+        hint="to go on from a single one, write from: NAME",
+    )
+
+
 def not_together(first: str, second: str, span: Span) -> Diagnostic:
     """Two keys of which only one can hold."""
     return Diagnostic(

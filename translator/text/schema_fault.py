@@ -21,7 +21,7 @@ from translator.text.document import Node, Scalar, Table, is_null, kind
 _LATER: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "": frozenset(("workers",)),
-        "stage": frozenset(("merge", "diff", "dockerfile", "frontend", "worker")),
+        "stage": frozenset(("dockerfile", "frontend", "worker")),
         "target": frozenset(("dockerfile", "worker")),
     }
 )

@@ -229,6 +229,57 @@ targets: {t: {stage: d}}
     ]
 
 
+def test_what_is_merged_or_compared_runs_where_the_first_of_it_runs() -> None:
+    text = """version: 1
+vars: {PARTS: {type: list, items: string, default: [plain, pinned]}}
+sources: {src: {local: .}}
+stages:
+  pinned: {from: scratch, platform: build}
+  plain: {from: scratch, steps: [{run: ["${platform}"]}]}
+  first: {merge: [scratch, pinned, plain]}
+  later: {merge: [plain, pinned]}
+  listed: {merge: "${PARTS}"}
+  in-place: {merge: [{image: x}, pinned]}
+  upper: {diff: {lower: plain, upper: pinned}}
+  lower: {diff: {lower: pinned, upper: plain}}
+  on-upper: {from: upper}
+  said: {merge: [plain, src], platform: build}
+targets:
+  t: {stage: "${matrix.stage}", matrix: {stage: [STAGES]}}
+"""
+    expected = {
+        "first": AMD64,
+        "later": ARM64,
+        "listed": ARM64,
+        "in-place": ARM64,
+        "upper": AMD64,
+        "lower": ARM64,
+        "on-upper": AMD64,
+        "said": AMD64,
+    }
+    made = project(text.replace("STAGES", ", ".join(expected)))
+    arms = [made.instantiate(target, ARM64, AMD64) for target in made.select(["t"])]
+    assert {arm.root.name: arm.stages[arm.root].platform for arm in arms} == expected
+    for arm in arms:
+        # What lies beside the first is made for the platform of the whole, unless it is pinned.
+        plain = [made.platform for ref, made in arm.stages.items() if ref.name == "plain"]
+        assert plain in ([], [expected[arm.root.name]])
+
+
+def test_a_merge_that_a_matrix_lists_depends_on_it() -> None:
+    text = """version: 1
+stages:
+  a: {from: scratch}
+  b: {from: scratch, steps: [{run: make}]}
+  c: {merge: [a, "${matrix.other}"]}
+targets: {t: {stage: c, matrix: {other: [a, b]}}}
+"""
+    made = project(text)
+    found = [made.instantiate(each, AMD64, AMD64) for each in made.select(["t"])]
+    assert [names(each) for each in found] == [["a", "c"], ["a", "b", "c"]]
+    assert found[0].root != found[1].root
+
+
 def test_a_circle_that_a_matrix_closes_is_found() -> None:
     text = """version: 1
 stages:

@@ -13,6 +13,7 @@ from translator.stage import (
     CacheMount,
     Copy,
     Device,
+    Diff,
     GitSource,
     Healthcheck,
     HttpSource,
@@ -20,6 +21,7 @@ from translator.stage import (
     ImageSource,
     InlineSource,
     LocalSource,
+    Merge,
     Mkdir,
     OciLayoutSource,
     Remove,
@@ -43,7 +45,8 @@ from translator.stage import (
 SPAN = table("a: b").span
 SHA = "0123456789abcdef" * 4
 TEXT = """version: 1
-vars: {{TAG: dev, MODE: "0700", ON: {{type: bool, default: true}}, ARGS: [a, b]}}
+vars: {{TAG: dev, MODE: "0700", ON: {{type: bool, default: true}}, ARGS: [a, b], \
+PARTS: [base, src], LONE: [base]}}
 secrets: {{token: {{env: T}}}}
 ssh: {{default: {{}}, work: {{keys: [id]}}}}
 sources:
@@ -158,6 +161,33 @@ def test_sources(source: str, expected: Any) -> None:
 )
 def test_from(text: str, expected: Any) -> None:
     assert stage(f"from: {text}").origin == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("merge: [base, src]", Merge(inputs=(BASE, SRC), span=SPAN)),
+        (
+            "merge: [scratch, {image: y}]",
+            Merge(
+                inputs=(Scratch(span=SPAN), ImageSource(name="s:1", ref="y", span=SPAN)), span=SPAN
+            ),
+        ),
+        ("merge: ['${env.FROM:-base}', src]", Merge(inputs=(BASE, SRC), span=SPAN)),
+        ("merge: '${PARTS}'", Merge(inputs=(BASE, SRC), span=SPAN)),
+        ("merge: ['${PARTS}', base]", Merge(inputs=(BASE, SRC, BASE), span=SPAN)),
+        ("diff: {lower: base, upper: src}", Diff(lower=BASE, upper=SRC, span=SPAN)),
+        (
+            "diff: {lower: scratch, upper: base, x-why: y}",
+            Diff(lower=Scratch(span=SPAN), upper=BASE, span=SPAN),
+        ),
+    ],
+)
+def test_merge_and_diff(text: str, expected: Any) -> None:
+    made = stage(text + "\n    image: {user: u}\n    description: d")
+    assert made.origin == expected
+    assert made.image == ImageOptions(user="u", span=SPAN)
+    assert made.steps == ()
 
 
 def step(text: str) -> Any:
@@ -360,6 +390,11 @@ def test_a_healthcheck_that_names_its_form_is_kept(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("merge: '${TAG}'", "11:12 wrong-type expected a list, found a string"),
+        ("merge: ['${PARTS}', bas]", "11:25 unknown-origin there is no stage or source bas"),
+        ("merge: ['${TAG}', base]", "11:13 unknown-origin there is no stage or source dev"),
+        ("merge: ['${LONE}']", "11:12 too-few merge lays two or more over one another"),
+        ("diff: {lower: base, upper: bas}", "11:32 unknown-origin there is no stage or source bas"),
         ("from: bas", "11:11 unknown-origin there is no stage or source bas"),
         ("from: alpine:3", "11:11 unknown-origin there is no stage or source alpine:3"),
         ("from: '${TAG}'", "11:11 unknown-origin there is no stage or source dev"),
