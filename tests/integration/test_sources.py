@@ -217,9 +217,9 @@ def test_git_source_at_a_branch_a_tag_and_a_commit(
         ", ref: v1": {"file": "first"},
         f", ref: {first}": {"file": "first"},
         f", commit: {first}": {"file": "first"},
+        ", subdir: sub": {"below": "below"},
+        ", ref: main, subdir: /sub/, keep-git-dir: true": {"below": "below"},
     }
-    if info.has("source.git.subdir"):
-        wanted[", subdir: sub"] = {"below": "below"}
     if info.has("source.git.checksum"):
         wanted[f", ref: v1, commit: {first}"] = {"file": "first"}
     for number, (rest, expected) in enumerate(wanted.items()):

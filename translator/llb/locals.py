@@ -7,16 +7,15 @@ with what symbolic links lead to; with neither, everything is sent. ``exclude`` 
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from translator.compiled import LocalUse
+from translator.llb.paths import WILDCARD
 from translator.stage import BindMount, CacheMount, Copy, Instance, LocalSource, Origin, Run, Step
 
 Identity: TypeAlias = tuple[str, str, tuple[str, ...], tuple[str, ...], tuple[str, ...], bool]
-_WILDCARD = re.compile(r"[*?\[\\]")
 
 
 def identity(source: LocalSource) -> Identity:
@@ -96,7 +95,7 @@ def _step_origins(step: Step) -> Iterator[_Part]:
 
 
 def _literal(path: str) -> str:
-    return _WILDCARD.sub(lambda found: "\\" + found[0], path)
+    return WILDCARD.sub(lambda found: "\\" + found[0], path)
 
 
 def _note(usage: _Usage, paths: tuple[str, ...], patterns: tuple[str, ...]) -> None:
@@ -111,7 +110,7 @@ def _note(usage: _Usage, paths: tuple[str, ...], patterns: tuple[str, ...]) -> N
 
 def _narrows(path: str, patterns: tuple[str, ...]) -> bool:
     # Include patterns count from the folder that is copied; behind wildcards that is not known.
-    return not _WILDCARD.search(path) and not any(p.startswith("!") for p in patterns)
+    return not WILDCARD.search(path) and not any(p.startswith("!") for p in patterns)
 
 
 def _relative(path: str) -> str:
@@ -153,7 +152,7 @@ def _within(usage: _Usage, bound: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _common(bound: str, used: str) -> tuple[str, ...]:
-    if _WILDCARD.search(bound) or _WILDCARD.search(used):
+    if WILDCARD.search(bound) or WILDCARD.search(used):
         return (bound,)
     bound = _relative(bound)
     if _beneath(used, bound):

@@ -12,8 +12,23 @@ from dataclasses import replace
 from itertools import count
 from typing import TypeAlias
 
-from translator.llb.graph import NONE, ExecMount, ExecOp, Graph, SourceOp, TreeMount, Vertex
+from translator.llb.graph import (
+    NONE,
+    CopyFiles,
+    Edge,
+    ExecMount,
+    ExecOp,
+    FileOp,
+    Graph,
+    GraphBuilder,
+    SourceOp,
+    Tree,
+    TreeMount,
+    Use,
+    Vertex,
+)
 from translator.llb.imageconfig import DEFAULT_PATH
+from translator.llb.paths import WILDCARD
 
 Rule: TypeAlias = Callable[[Graph], Graph]
 
@@ -47,12 +62,79 @@ def name_the_default_branch(graph: Graph) -> Graph:
     return replace(graph, vertices=tuple(map(_with_ref, graph.vertices)))
 
 
+def copy_a_folder_of_a_repository(graph: Graph) -> Graph:
+    """Check out whole repositories, and copy the folder that is wanted out of them.
+
+    With a folder, no release keeps ``.git``, whatever ``keep-git-dir`` says (source/git/source.go).
+    A folder whose name would be taken for a pattern stays as it is.
+    """
+
+    def lowered(vertex: Vertex, builder: GraphBuilder) -> Edge:
+        source = vertex.payload
+        if not isinstance(source, SourceOp) or not _uses(vertex, "source.git.subdir"):
+            return builder.add(vertex)
+        repository, _, fragment = source.identifier.partition("#")
+        ref, _, folder = fragment.partition(":")
+        if WILDCARD.search(folder):
+            return builder.add(vertex)
+        whole = SourceOp(
+            identifier=f"{repository}#{ref}" if ref else repository,
+            attrs=tuple(pair for pair in source.attrs if pair[0] != "git.keepgitdir"),
+        )
+        checkout = builder.add(
+            replace(
+                _without(vertex, "source.git.subdir", "source.git.keepgitdir", "git.history"),
+                payload=whole,
+                name=vertex.name.removesuffix(f":{folder}"),
+            )
+        )
+        return builder.add(
+            replace(
+                vertex,
+                payload=FileOp(changes=(CopyFiles(source=f"/{folder}", target="/"),), origin=0),
+                inputs=(checkout,),
+                uses=(Use("file.base", vertex.span),),
+            )
+        )
+
+    return rebuilt(graph, lowered)
+
+
 RULES: Mapping[str, Rule] = {
     "exec.meta.setsdefaultpath": set_default_path,
     "exec.mount.bind.readwrite-nooutput": give_writable_mounts_an_output,
-    "source.git.subdir": name_the_default_branch,
+    "source.git.subdir": lambda graph: name_the_default_branch(
+        copy_a_folder_of_a_repository(graph)
+    ),
 }
 """The rules in their order, by the capability whose want calls for each."""
+
+
+def rebuilt(graph: Graph, change: Callable[[Vertex, GraphBuilder], Edge]) -> Graph:
+    """The graph with each vertex put into a new one by ``change``, which gives its first output.
+
+    The vertex that ``change`` gets has the edges of the new graph.
+    """
+    builder = GraphBuilder()
+    places: list[Edge] = []
+
+    def moved(edge: Edge) -> Edge:
+        place = places[edge.vertex]
+        return replace(place, output=edge.output) if edge.output else place
+
+    for vertex in graph.vertices:
+        inputs = tuple(map(moved, vertex.inputs))
+        places.append(change(replace(vertex, inputs=inputs), builder))
+    roots: tuple[Tree, ...] = tuple(root and moved(root) for root in graph.roots)
+    return builder.build(roots)
+
+
+def _uses(vertex: Vertex, feature: str) -> bool:
+    return any(use.feature == feature for use in vertex.uses)
+
+
+def _without(vertex: Vertex, *features: str) -> Vertex:
+    return replace(vertex, uses=tuple(use for use in vertex.uses if use.feature not in features))
 
 
 def _each_using(graph: Graph, feature: str, change: Callable[[ExecOp], ExecOp]) -> Graph:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import posixpath
+import re
+
+WILDCARD = re.compile(r"[*?\[\\]")
+"""What makes a path a pattern, for the daemons and for the file sync."""
 
 
 def absolute(workdir: str, path: str) -> str:

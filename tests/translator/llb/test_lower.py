@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+from typing import Any
+
 from daemon_shim import releases
 from schemas.pb import ops_pb2 as pb
 from tests.translator.stages import (
     HERE,
     SCRATCH,
+    changes,
     compiled,
     copy,
     image,
     inline,
+    names,
     processes,
     run,
     sources,
     stage,
 )
+from translator.compiled import Compiled
 from translator.llb.capabilities import CAPABILITIES, FEATURES, missing
 from translator.llb.imageconfig import DEFAULT_PATH
 from translator.stage import BindMount, GitSource, Symlink
@@ -95,3 +100,42 @@ def test_the_default_branch_is_asked_for_where_the_daemon_would_take_master() ->
         result = compiled(stage("s", SCRATCH, copy(one), copy(two)), caps=caps)
         expected = {f"git://example.org/a.git{ref}", "git://example.org/b.git#v1"}
         assert set(sources(result)) == expected
+
+
+def git(**more: Any) -> Compiled:
+    source = GitSource(name="a", url="https://example.org/a.git", span=HERE, **more)
+    app = stage("s", SCRATCH, run(mounts=(BindMount(target="/m", origin=source, span=HERE),)))
+    return compiled(app, caps=ALL - {"source.git.subdir"})
+
+
+def test_a_folder_of_a_repository_is_copied_out_of_the_whole() -> None:
+    result = git(ref="v1", subdir="x/y", keep_git_dir=True, ssh="work")
+    assert sources(result) == {
+        "git://example.org/a.git#v1": {
+            "git.fullurl": "https://example.org/a.git",
+            "git.mountsshsock": "work",
+        }
+    }
+    (change,) = changes(result)
+    assert (change.copy.src, change.copy.dest) == ("/x/y", "/")
+    assert (change.input, change.secondaryInput, change.output) == (-1, 0, 0)
+    assert change.copy.dirCopyContents
+    assert names(result) == [
+        "[sources] git example.org/a.git#v1",
+        "[sources] git example.org/a.git#v1:x/y",
+        "[s] run true",
+    ]
+    assert [mount.input for mount in processes(result)[0].mounts] == [-1, 0]
+    needs = {need.capability for need in result.needs}
+    assert "file.base" in needs
+    assert not needs & {"source.git.subdir", "source.git.keepgitdir", "file.rm.wildcard"}
+
+
+def test_a_folder_of_the_default_branch_is_that_of_head() -> None:
+    assert set(sources(git(subdir="x"))) == {"git://example.org/a.git#HEAD"}
+
+
+def test_a_folder_that_looks_like_a_pattern_is_left_to_newer_daemons() -> None:
+    result = git(subdir="x*")
+    assert not changes(result)
+    assert {need.capability for need in result.needs} >= {"source.git.subdir"}
