@@ -17,9 +17,8 @@ from translator.pause import no_collection
 from translator.span import Position, SourceFile, Span
 from translator.suggest import suggest
 from translator.text import faults
-from translator.text.yamlevents import BrokenError, events, point
+from translator.text.yamlevents import MAX_DEPTH, BrokenError, events, point
 
-MAX_DEPTH = 100
 # What aliases may multiply a file to: ten times its own size, and small files somewhat more.
 ALIAS_FACTOR = 10
 ALIAS_FLOOR = 100_000

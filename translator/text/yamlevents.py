@@ -15,6 +15,10 @@ from translator.span import Position, SourceFile, Span
 from translator.text import faults
 from translator.text.yamlfault import explain
 
+MAX_DEPTH = 100
+"""How deep maps and lists may be nested."""
+_TOO_DEEP = "nesting depth"
+"""libyaml 0.2.6 has a limit of its own, and reads so far ahead that it may meet that one first."""
 _DISALLOWED = "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
@@ -58,6 +62,8 @@ def _syntax_fault(file: SourceFile, error: Any) -> Diagnostic:
     if mark is None:
         bad = re.search(_DISALLOWED, file.text)
         return _character_fault(file, bad.start() if bad else 0)
+    if _TOO_DEEP in error.problem:
+        return faults.too_deep(point(file, mark.line, mark.column), MAX_DEPTH)
     before = error.context_mark
     said = explain(
         error.problem,

@@ -13,7 +13,6 @@ from translator.diagnostic import InvalidFileError
 from translator.span import Position, SourceFile
 from translator.text import yamlevents
 from translator.text.document import (
-    MAX_DEPTH,
     Items,
     Node,
     Scalar,
@@ -241,7 +240,7 @@ def test_tags_of_the_core_schema_are_taken(tag: str) -> None:
 
 
 def test_nesting_has_a_limit() -> None:
-    deepest = MAX_DEPTH - 1  # the top is a map itself
+    deepest = yamlevents.MAX_DEPTH - 1  # the top is a map itself
     assert isinstance(value("a: " + "[" * deepest + "]" * deepest, "a"), Items)
     assert codes("a: " + "[" * (deepest + 1) + "]" * (deepest + 1)) == ["too-deep"]
     assert codes("a: " + "[" * 100_000) == ["too-deep"]
