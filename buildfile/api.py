@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from buildfile.results import BuildResult
     from buildfile.supplies import Supplies
     from daemon_shim.client import Daemon
+    from daemon_shim.info import DaemonInfo
     from translator.project import Project
 
 T = TypeVar("T")
@@ -123,6 +124,27 @@ def prepare(
     logins = Auth(read_logins(environment))
     images = resolve_images(needed_images(drafts), daemon, services=[logins])
     return plan(drafts, daemon.info(), images, no_cache=options.no_cache, epoch=epoch)
+
+
+def foresee(
+    project: Project, targets: Sequence[str], info: DaemonInfo, options: BuildOptions
+) -> Plan:
+    """Plan a build for a daemon that is not there, such as one of ``daemon_shim.ages``.
+
+    No registry is asked: its images stay unpinned, what their configs say is left out, and a
+    warning names each. Raises InvalidFileError.
+    """
+    from buildfile import faults
+    from buildfile.images import resolve_layouts
+    from buildfile.plan import draft, needed_images, plan
+
+    epoch = _environment(options).get("SOURCE_DATE_EPOCH", "")
+    drafts = draft(project, project.select(targets), info, epoch)
+    needs = needed_images(drafts)
+    images = resolve_layouts(needs)
+    made = plan(drafts, info, images, no_cache=options.no_cache, epoch=epoch)
+    unknown = tuple(faults.image_unknown(need) for need in needs if need not in images)
+    return replace(made, warnings=(*made.warnings, *unknown))
 
 
 def _supply(project: Project, plan: Plan, options: BuildOptions) -> Supplies:

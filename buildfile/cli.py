@@ -19,6 +19,7 @@ COMMANDS = {
     "check": "Check a build file without any daemon.",
     "plan": "Show what a build would do, and what the daemon lacks for it.",
     "llb": "Print a target's LLB as JSON, binary, dot or mermaid.",
+    "doctor": "Tell what a daemon is, and what it can do.",
     "workers": "List a daemon's workers.",
     "daemon": "Start, stop or look at the private daemon.",
     "init": "Write a commented first build file.",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from buildfile.locate import locate
+from daemon_shim.info import Api
 from daemon_shim.transports.base import TlsFiles
 
 if TYPE_CHECKING:
@@ -20,12 +21,13 @@ class DaemonChoice:
     """Which daemon, and how to reach it.
 
     ``address`` None: found on this machine, or started. ``timeout`` in seconds bounds dialling.
-    ``environment`` None means this process's own.
+    ``api`` is the dialect to speak. ``environment`` None means this process's own.
     """
 
     address: str | None = None
     tls: TlsFiles = field(default_factory=TlsFiles)
     timeout: float = 5.0
+    api: Api = Api.AUTO
     environment: Mapping[str, str] | None = None
 
 
@@ -43,6 +45,6 @@ def connected(choice: DaemonChoice, say: Callable[[str], None]) -> Iterator[Daem
     transport = transport_for(
         located.address, tls=choice.tls, docker_host=environment.get("DOCKER_HOST", "")
     )
-    with Daemon(transport, timeout=choice.timeout) as daemon:
+    with Daemon(transport, timeout=choice.timeout, api=choice.api) as daemon:
         daemon.info()
         yield daemon

@@ -231,6 +231,17 @@ def _reason(words: str, ref: str) -> str:
     )
 
 
+def image_unknown(need: ImageNeed) -> Diagnostic:
+    """An image is not resolved, because the plan asks no daemon."""
+    return Diagnostic(
+        code="image-unknown",
+        message=f"{need.ref} is not resolved, as no daemon is asked: the plan leaves out its "
+        "digest and what its config says (env, workdir, user)",
+        span=need.span,
+        severity="warning",
+    )
+
+
 def no_layout(error: NoLayoutError, span: Span) -> Diagnostic:
     """The folder of an OCI layout is not there, or is none."""
     return Diagnostic(

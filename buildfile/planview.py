@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from buildfile.doctorview import daemon_data, daemon_line
 from buildfile.exports import Export
 from buildfile.plan import Job, Plan
 from buildfile.render import as_data
 from daemon_shim.request import CacheOption
+from translator.compiled import Compiled
+from translator.stage import Instance
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
     """The plan as plain data."""
     return {
-        "daemon": {
-            "address": plan.info.address,
-            "version": plan.info.version,
-            "store": plan.info.store.value,
-        },
+        "daemon": daemon_data(plan.info),
         "jobs": [_job_data(job) for job in plan.jobs],
         "refusals": [as_data(each) for each in plan.refusals],
         "warnings": [as_data(each) for each in plan.warnings],
@@ -29,10 +28,8 @@ def _job_data(job: Job) -> dict[str, Any]:
     return {
         "name": job.name,
         "target": job.target.name,
-        "platforms": [
-            {"platform": str(part.platform), "steps": list(part.names.values())}
-            for part in job.parts
-        ],
+        "note": job.note,
+        "platforms": [_part_data(*each) for each in zip(job.parts, job.instances, strict=True)],
         "outputs": [_output_data(each) for each in job.exports],
         "cache-imports": [_cache_text(each) for each in job.cache_imports],
         "cache-exports": [_cache_text(each) for each in job.cache_exports],
@@ -41,6 +38,19 @@ def _job_data(job: Job) -> dict[str, Any]:
         "ssh": sorted({name for part in job.parts for name in part.ssh}),
         "folders": sorted({use.path for part in job.parts for use in part.locals}),
     }
+
+
+def _part_data(part: Compiled, instance: Instance) -> dict[str, Any]:
+    return {
+        "platform": str(part.platform),
+        "stages": [{"stage": name, "platform": platform} for name, platform in _stages(instance)],
+        "steps": list(part.names.values()),
+    }
+
+
+def _stages(instance: Instance) -> dict[tuple[str, str], None]:
+    """Each stage with its platform, in the order of the build; variants of one are not told of."""
+    return {(ref.name, str(stage.platform)): None for ref, stage in instance.stages.items()}
 
 
 def _output_data(each: Export) -> dict[str, Any]:
@@ -61,12 +71,14 @@ def as_text(plan: Plan) -> str:
 
 
 def _lines(plan: Plan) -> Iterator[str]:
-    yield f"daemon {plan.info.address}: BuildKit {plan.info.version} ({plan.info.store.value})"
+    yield f"daemon {daemon_line(plan.info)}"
     for job in plan.jobs:
         yield ""
-        yield f"target {job.name}"
-        for part in job.parts:
+        yield f"target {job.name}" + (f" - {job.note}" if job.note else "")
+        for part, instance in zip(job.parts, job.instances, strict=True):
+            stages = (f"{name} ({platform})" for name, platform in _stages(instance))
             yield f"  for {part.platform}"
+            yield f"    stages  {', '.join(stages)}"
             yield from (f"    {name}" for name in part.names.values())
         for each in job.exports:
             yield f"  output  {_export_text(each)}"

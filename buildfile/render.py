@@ -45,6 +45,7 @@ class Palette:
     error: str = ""
     warning: str = ""
     note: str = ""
+    good: str = ""
     gutter: str = ""
     end: str = ""
 
@@ -59,9 +60,15 @@ _COLOURED = Palette(
     error="\x1b[1;31m",
     warning="\x1b[1;33m",
     note="\x1b[1;36m",
+    good="\x1b[32m",
     gutter="\x1b[34m",
     end="\x1b[0m",
 )
+
+
+def colours(*, colour: bool) -> Palette:
+    """The palette of coloured text, or that of plain text."""
+    return _COLOURED if colour else _PLAIN
 
 
 # --- text --------------------------------------------------------------------------------------
@@ -69,7 +76,7 @@ _COLOURED = Palette(
 
 def to_text(diagnostic: Diagnostic, *, colour: bool = False) -> str:
     """One diagnostic with its source lines, related places and hint, without a final newline."""
-    palette = _COLOURED if colour else _PLAIN
+    palette = colours(colour=colour)
     notes = [(each, _gutter(each.span)) for each in diagnostic.related]
     gutter = max([_gutter(diagnostic.span), *(width for _, width in notes)])
     lines = [_headline(diagnostic, palette)]

@@ -30,7 +30,7 @@ def imagine(release: Release, platform: str = "linux/amd64") -> DaemonInfo:
     """A plain buildkitd of the release; ``platform`` is its own."""
     known = releases.known_to(release)
     return DaemonInfo(
-        address=f"a plain buildkitd {releases.text(release)}",
+        address="a plain buildkitd",
         engine=False,
         version=releases.exact(release),
         release=release,

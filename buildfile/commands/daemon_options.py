@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from buildfile.connect import DaemonChoice
+from buildfile.exits import UsageError
+from daemon_shim import ages
+from daemon_shim.info import Api
+from daemon_shim.releases import FIRST, LAST, Release, text
 from daemon_shim.transports.base import TlsFiles
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def _read_api(
+    _: click.Context, parameter: click.Parameter, value: str | None
+) -> Api | Release | None:
+    """``auto``, ``legacy`` or ``current``; or a release that something is known of."""
+    if value is None or value in {each.value for each in Api}:
+        return Api(value) if value else None
+    release = ages.parse(value)
+    if release is None:
+        what = f"{value!r} is neither auto, legacy, current nor a release"
+    elif not ages.is_known(release):
+        what = f"nothing is known of BuildKit {value}, only of {text(FIRST)} to {text(LAST)}"
+    else:
+        return release
+    raise click.BadParameter(what, param=parameter)
+
+
 def daemon_options(function: F) -> F:
-    """Add --daemon, --timeout and the TLS options; the command takes them as keywords."""
+    """Add --daemon, --timeout, --api and the TLS options; the command takes them as keywords."""
     for option in reversed(
         (
             click.option(
@@ -48,19 +68,40 @@ def daemon_options(function: F) -> F:
                 metavar="SECONDS",
                 help="Time to connect to the daemon.",
             ),
+            click.option(
+                "--api",
+                callback=_read_api,
+                metavar="auto|legacy|current",
+                help="Which fields requests use: those of the daemon's age, or always the old or "
+                "the new ones. plan and doctor take a release, such as v0.8, and ask no daemon.",
+            ),
         )
     ):
         function = option(function)
     return function
 
 
+def age_of(values: Mapping[str, Any]) -> Release | None:
+    """The release that ``--api`` names in place of a daemon, if it names one."""
+    return values["api"] if isinstance(values["api"], tuple) else None
+
+
 def daemon_choice(**values: Any) -> DaemonChoice:
-    """Take the values of ``daemon_options``; other keywords are left alone."""
+    """Take the values of ``daemon_options``; other keywords are left alone.
+
+    Raises UsageError for an ``--api`` that is a release: see ``age_of``.
+    """
+    if age := age_of(values):
+        raise UsageError(
+            f"--api {text(age)} is a release, and this needs a daemon",
+            hint="use auto, legacy or current here; plan and doctor take releases",
+        )
     folder = values["tlsdir"]
     files = _tls_folder(folder) if folder else {}
     return DaemonChoice(
         address=values["address"],
         timeout=values["timeout"],
+        api=values["api"] or Api.AUTO,
         tls=TlsFiles(
             ca=values["tlscacert"] or files.get("ca", ""),
             cert=values["tlscert"] or files.get("cert", ""),

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from buildfile.commands.daemon_options import daemon_choice, daemon_options
+from buildfile.commands.daemon_options import age_of, daemon_choice, daemon_options
 from buildfile.commands.file_options import file_options, load_options, targets_argument
 from buildfile.exits import Exit
 
@@ -20,20 +20,24 @@ from buildfile.exits import Exit
 def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **given: Any) -> int:
     """Show, for each target, the daemon, the steps, the outputs, and what the daemon lacks.
 
-    Images are resolved, nothing is built. Exit code 4 when the daemon cannot do all of it.
+    Images are resolved, nothing is built. Exit code 4 when the daemon cannot do all of it. With a
+    release, such as --api v0.8, it is planned for a plain buildkitd of that age, and none is asked.
     """
     from buildfile import api, planview
     from buildfile.connect import connected
     from buildfile.failure import print_diagnostics
     from buildfile.files import load_project
+    from daemon_shim import ages
 
     shaping = load_options(given["variables"], given["overrides"], given["allow"])
     project = load_project(files, shaping)
     print_diagnostics(project.warnings)
     project.select(targets)  # a wrong name needs no daemon to be told of
-    choice = daemon_choice(**given)
-    with connected(choice, lambda text: click.echo(text, err=True)) as daemon:
-        made = api.prepare(project, targets, daemon, api.BuildOptions())
+    if age := age_of(given):
+        made = api.foresee(project, targets, ages.imagine(age), api.BuildOptions())
+    else:
+        with connected(daemon_choice(**given), lambda text: click.echo(text, err=True)) as daemon:
+            made = api.prepare(project, targets, daemon, api.BuildOptions())
     if format_ == "json":
         click.echo(json.dumps(planview.as_json(made), indent=2))
     else:

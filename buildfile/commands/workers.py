@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,11 +29,13 @@ def command(filters: tuple[str, ...], format_: str, **daemon: Any) -> None:
 
 
 def _as_json(info: DaemonInfo, workers: tuple[Worker, ...]) -> dict[str, Any]:
+    from buildfile.doctorview import worker_data
+
     return {
         "address": info.address,
         "version": info.version,
         "engine": info.engine,
-        "workers": [{**asdict(each), "labels": dict(each.labels)} for each in workers],
+        "workers": [worker_data(each) for each in workers],
     }
 
 

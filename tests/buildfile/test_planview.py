@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from buildfile.planview import as_json, as_text
+from daemon_shim import ages
 from tests.buildfile.projects import planned
 from tests.daemon_shim.infos import graphdriver, info
 
@@ -45,3 +46,28 @@ def test_a_plan_as_data(tmp_path: Path) -> None:
     assert image["outputs"][0]["attrs"] == {"name": "docker.io/x/y:latest", "push": "true"}
     assert local["outputs"][0]["dest"] == f"{tmp_path}/out"
     assert data["refusals"] == [] and data["warnings"] == []
+
+
+def test_a_plan_tells_each_stage_with_its_platform(tmp_path: Path) -> None:
+    text = """version: 1
+stages:
+  tool: {from: scratch, platform: build, steps: [{write: {path: /a, text: a}}]}
+  s: {from: scratch, steps: [{copy: {from: tool, paths: [/a], to: /}}]}
+targets: {t: {stage: s, platforms: [linux/arm64]}}
+"""
+    plan = planned(tmp_path, text, ages.imagine((0, 13, 0)))
+    assert "    stages  tool (linux/amd64), s (linux/arm64)" in as_text(plan)
+    (job,) = as_json(plan)["jobs"]
+    assert job["platforms"][0]["stages"] == [
+        {"stage": "tool", "platform": "linux/amd64"},
+        {"stage": "s", "platform": "linux/arm64"},
+    ]
+
+
+def test_a_plan_names_the_dialect_and_why_a_job_is_one(tmp_path: Path) -> None:
+    plan = planned(tmp_path, TEXT.replace(", paths: [/a]", ""), ages.imagine((0, 8, 0)))
+    text, data = as_text(plan), as_json(plan)
+    assert "daemon a plain buildkitd: BuildKit v0.8.0 (buildkitd of its own), transitional" in text
+    assert "target t (2) - a build of its own: more than one output in a build needs" in text
+    assert data["daemon"]["imagined"] and data["daemon"]["dialect"] == "transitional"
+    assert data["jobs"][1]["note"].startswith("a build of its own")

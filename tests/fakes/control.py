@@ -159,6 +159,13 @@ def until_gone(context: grpc.ServicerContext) -> None:
     assert not context.add_callback(gone.set) or gone.wait(60)
 
 
+def _hold(bodies: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[bytes]:
+    """Keep a session open, and ask it for nothing, as long as the client does."""
+    for _body in bodies:
+        pass
+    yield from ()
+
+
 class _Handlers(grpc.GenericRpcHandler):
     """Every path, in bytes."""
 
@@ -167,6 +174,8 @@ class _Handlers(grpc.GenericRpcHandler):
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         path = details.method
+        if path == Control.SESSION.path:
+            return grpc.stream_stream_rpc_method_handler(_hold)
         answer = self._fake.handler(path)
         if not answer:
             return None
