@@ -8,19 +8,16 @@ but for registries on this machine.
 from __future__ import annotations
 
 import base64
-import ipaddress
 import json
-import ssl
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
 from datetime import datetime
-from http.client import HTTPException
-from typing import IO, Any
+from typing import Any
 
 from daemon_shim.registry.login import ANONYMOUS, Login, LoginError
+from daemon_shim.registry.web import WebError, ask, host_of, is_here
 
 _CLIENT = "buildfile"
 _SECONDS = 30.0
@@ -63,13 +60,8 @@ def fetch_token(wanted: TokenRequest, login: Login) -> Token:
     except _StatusError as error:
         refused = "the login was refused" if error.status in (401, 403) else "the exchange failed"
         raise LoginError(f"{refused} at {wanted.realm} (HTTP status {error.status})") from None
-    except (OSError, HTTPException) as error:
-        raise LoginError(f"no token from {wanted.realm}: {_reason(error)}") from None
-
-
-def _reason(error: Exception) -> str:
-    cause = getattr(error, "reason", None)
-    return str(cause or getattr(error, "strerror", None) or type(error).__name__)
+    except WebError as error:
+        raise LoginError(f"no token from {wanted.realm}: {error}") from None
 
 
 def _exchange(wanted: TokenRequest, login: Login) -> Token:
@@ -109,57 +101,22 @@ def _get(wanted: TokenRequest, login: Login) -> Token:
 
 
 def _send(request: urllib.request.Request) -> Any:
-    context = ssl.create_default_context()
-    opener = urllib.request.build_opener(
-        urllib.request.HTTPSHandler(context=context), _CarefulRedirects
-    )
+    answer = ask(request, seconds=_SECONDS, limit=_MAX_ANSWER)
+    if not answer.ok:
+        raise _StatusError(answer.status)
     try:
-        with opener.open(request, timeout=_SECONDS) as answer:
-            text = answer.read(_MAX_ANSWER)
-    except urllib.error.HTTPError as error:
-        with error:
-            raise _StatusError(error.code) from None
-    try:
-        return json.loads(text)
+        return json.loads(answer.data)
     except ValueError:
         raise LoginError("the token service answered something else than JSON") from None
 
 
-class _CarefulRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows a GET, without the login (its header is not redirected)."""
-
-    def redirect_request(  # noqa: PLR0913, PLR0917 - the signature is urllib's
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: Any,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        if req.get_method() != "GET":
-            return None
-        _check_realm(newurl, secret=False)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
 def _check_realm(realm: str, *, secret: bool) -> None:
     try:
-        split = urllib.parse.urlsplit(realm)
-        host = split.hostname or ""
-    except ValueError:
-        host = ""
-    if not host or split.scheme not in ("https", "http"):
-        raise LoginError(f"the registry's token service has no usable address: {realm!r}")
-    if secret and split.scheme == "http" and not _is_here(host):
+        scheme, host = host_of(realm)
+    except WebError:
+        raise LoginError(f"the registry's token service has no usable address: {realm!r}") from None
+    if secret and scheme == "http" and not is_here(host):
         raise LoginError(f"the registry's token service is without TLS, and got no login: {realm}")
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _token(answer: Any) -> Token:
