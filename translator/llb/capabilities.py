@@ -58,6 +58,7 @@ _CAPABILITIES = (
     Capability("exec.mount.bind.readwrite-nooutput", "v0.6.1", "a writable bind mount"),
     Capability("exec.mount.cache", "v0.3.0", "a cache mount"),
     Capability("exec.mount.cache.sharing", "v0.3.0", "the sharing of a cache mount"),
+    Capability("exec.mount.cache.content", "v0.13.0", "what a mount adds to the key of a step"),
     Capability("exec.mount.secret", "v0.3.0", "a secret mount"),
     Capability("exec.mount.selector", "v0.3.0", "a mount of a part of a tree"),
     Capability("exec.mount.ssh", "v0.3.0", "an SSH mount"),

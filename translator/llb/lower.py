@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from translator.llb.graph import (
     NONE,
+    CacheDir,
     CopyFiles,
     Edge,
     ExecMount,
@@ -100,12 +101,23 @@ def copy_a_folder_of_a_repository(graph: Graph) -> Graph:
     return rebuilt(graph, lowered)
 
 
+def select_whole_trees(graph: Graph) -> Graph:
+    """Select the whole of each tree that is mounted, by name.
+
+    It is what no selection means, but in the keys of caches: since v0.13, the release of
+    ``exec.mount.cache.content``, daemons take both for the same, and before they did not
+    (solver/llbsolver/ops/exec.go). So caches can be read by daemons of the other age.
+    """
+    return _each_exec(graph, _with_selectors)
+
+
 RULES: Mapping[str, Rule] = {
     "exec.meta.setsdefaultpath": set_default_path,
     "exec.mount.bind.readwrite-nooutput": give_writable_mounts_an_output,
     "source.git.subdir": lambda graph: name_the_default_branch(
         copy_a_folder_of_a_repository(graph)
     ),
+    "exec.mount.cache.content": select_whole_trees,
 }
 """The rules in their order, by the capability whose want calls for each."""
 
@@ -147,6 +159,14 @@ def _each_using(graph: Graph, feature: str, change: Callable[[ExecOp], ExecOp]) 
     return replace(graph, vertices=tuple(map(lowered, graph.vertices)))
 
 
+def _each_exec(graph: Graph, change: Callable[[ExecOp], ExecOp]) -> Graph:
+    def lowered(vertex: Vertex) -> Vertex:
+        op = vertex.payload
+        return replace(vertex, payload=change(op)) if isinstance(op, ExecOp) else vertex
+
+    return replace(graph, vertices=tuple(map(lowered, graph.vertices)))
+
+
 def _with_ref(vertex: Vertex) -> Vertex:
     source = vertex.payload
     if not isinstance(source, SourceOp) or not source.identifier.startswith("git://"):
@@ -160,6 +180,16 @@ def _with_path(op: ExecOp) -> ExecOp:
     if any(variable.startswith("PATH=") for variable in op.env):
         return op
     return replace(op, env=(f"PATH={DEFAULT_PATH}", *op.env))
+
+
+def _with_selectors(op: ExecOp) -> ExecOp:
+    return replace(op, mounts=tuple(map(_with_selector, op.mounts)))
+
+
+def _with_selector(mount: ExecMount) -> ExecMount:
+    if isinstance(mount, TreeMount | CacheDir) and mount.input != NONE and not mount.selector:
+        return replace(mount, selector="/")
+    return mount
 
 
 def _with_outputs(op: ExecOp) -> ExecOp:

@@ -21,7 +21,7 @@ from tests.translator.stages import (
 from translator.compiled import Compiled
 from translator.llb.capabilities import CAPABILITIES, FEATURES, missing
 from translator.llb.imageconfig import DEFAULT_PATH
-from translator.stage import BindMount, GitSource, Symlink
+from translator.stage import BindMount, CacheMount, GitSource, Symlink
 
 ALL = frozenset(CAPABILITIES)
 PATH = "exec.meta.setsdefaultpath"
@@ -37,6 +37,10 @@ def lowered(*lacking: str) -> tuple[pb.ExecOp, set[str]]:
     result = compiled(stage("a", image(), run(mounts=mounts)), caps=ALL - set(lacking))
     (op,) = processes(result)
     return op, {need.capability for need in result.needs}
+
+
+def selectors(op: pb.ExecOp) -> dict[str, str]:
+    return {mount.dest: mount.selector for mount in op.mounts}
 
 
 def test_nothing_changes_where_all_is_known() -> None:
@@ -61,6 +65,26 @@ def test_a_writable_mount_becomes_an_output_that_nobody_uses() -> None:
     op, needs = lowered(WRITABLE)
     assert [mount.output for mount in op.mounts] == [0, -1, 1]
     assert WRITABLE not in needs
+
+
+def test_whole_trees_are_selected_by_name_where_that_is_another_key() -> None:
+    op, _ = lowered()
+    assert selectors(op) == {"/": "", "/r": "", "/w": ""}
+    op, _ = lowered("exec.mount.cache.content")
+    assert selectors(op) == {"/": "/", "/r": "/", "/w": "/"}
+
+
+def test_a_selection_stays_and_what_has_no_tree_gets_none() -> None:
+    mounts = (
+        BindMount(target="/r", origin=inline(("a", "b")), source="a", span=HERE),
+        CacheMount(target="/c", id="c", span=HERE),
+        CacheMount(target="/d", id="d", origin=inline(("a", "b")), span=HERE),
+    )
+    result = compiled(
+        stage("a", SCRATCH, run(mounts=mounts)), caps=ALL - {"exec.mount.cache.content"}
+    )
+    (op,) = processes(result)
+    assert selectors(op) == {"/": "", "/r": "/a", "/c": "", "/d": "/"}
 
 
 def test_what_cannot_be_done_otherwise_is_told_by_name() -> None:
