@@ -116,13 +116,15 @@ def prepare(
     from buildfile.images import resolve_images
     from buildfile.plan import draft, needed_images, plan
     from buildfile.supplies import read_logins
+    from daemon_shim.registry.client import RegistryClient
     from daemon_shim.session.auth import Auth
 
     environment = _environment(options)
     epoch = environment.get("SOURCE_DATE_EPOCH", "")
     drafts = draft(project, project.select(targets), daemon.info(), epoch)
     logins = Auth(read_logins(environment))
-    images = resolve_images(needed_images(drafts), daemon, services=[logins])
+    client = RegistryClient(logins.login)
+    images = resolve_images(needed_images(drafts), daemon, services=[logins], client=client)
     return plan(drafts, daemon.info(), images, no_cache=options.no_cache, epoch=epoch)
 
 
@@ -131,19 +133,20 @@ def foresee(
 ) -> Plan:
     """Plan a build for a daemon that is not there, such as one of ``daemon_shim.ages``.
 
-    No registry is asked: its images stay unpinned, what their configs say is left out, and a
-    warning names each. Raises InvalidFileError.
+    Registries are asked from here. An image that cannot be had stays unpinned, what its config says
+    is left out, and a warning names it. Raises InvalidFileError.
     """
-    from buildfile import faults
-    from buildfile.images import resolve_layouts
+    from buildfile.images import resolve_without_daemon
     from buildfile.plan import draft, needed_images, plan
+    from buildfile.supplies import read_logins
+    from daemon_shim.registry.client import RegistryClient
 
-    epoch = _environment(options).get("SOURCE_DATE_EPOCH", "")
+    environment = _environment(options)
+    epoch = environment.get("SOURCE_DATE_EPOCH", "")
     drafts = draft(project, project.select(targets), info, epoch)
-    needs = needed_images(drafts)
-    images = resolve_layouts(needs)
+    client = RegistryClient(read_logins(environment).login)
+    images, unknown = resolve_without_daemon(needed_images(drafts), client)
     made = plan(drafts, info, images, no_cache=options.no_cache, epoch=epoch)
-    unknown = tuple(faults.image_unknown(need) for need in needs if need not in images)
     return replace(made, warnings=(*made.warnings, *unknown))
 
 

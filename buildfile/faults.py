@@ -231,11 +231,11 @@ def _reason(words: str, ref: str) -> str:
     )
 
 
-def image_unknown(need: ImageNeed) -> Diagnostic:
-    """An image is not resolved, because the plan asks no daemon."""
+def image_unknown(need: ImageNeed, reason: str) -> Diagnostic:
+    """An image is not resolved by a plan that asks no daemon; ``reason`` is why not from here."""
     return Diagnostic(
         code="image-unknown",
-        message=f"{need.ref} is not resolved, as no daemon is asked: the plan leaves out its "
+        message=f"{need.ref} is not resolved: {_reason(reason, need.ref)}; the plan leaves out its "
         "digest and what its config says (env, workdir, user)",
         span=need.span,
         severity="warning",

@@ -1,7 +1,7 @@
 """The images that a build starts from: their digests and configs, asked for before compiling.
 
-A registry's image is resolved by the daemon, which is the one to pull it; an OCI layout is read
-from the disk.
+A registry's image is resolved by the daemon, which is the one to pull it; by this side only where
+the daemon cannot, or there is none. An OCI layout is read from the disk.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ from translator.span import Span
 if TYPE_CHECKING:
     from daemon_shim.client import Daemon
     from daemon_shim.gateway import GatewayBuild
+    from daemon_shim.registry.client import RegistryClient
     from daemon_shim.session.service import Service
 
 _AT_ONCE = 8
+_CAPABILITY = "resolveimage"
 
 Answer: TypeAlias = ResolvedImage | Diagnostic
 Images: TypeAlias = Mapping[ImageNeed, ResolvedImage]
@@ -49,24 +51,44 @@ def resolve_images(
     daemon: Daemon,
     *,
     services: Iterable[Service] = (),
+    client: RegistryClient | None = None,
     known: Images | None = None,
 ) -> Images:
     """Resolve all ``needs``, those in registries side by side.
 
-    ``services`` are the session's, for logins to registries. What is in ``known`` is not asked
-    again. Raises BuildFailedError for all images that the daemon cannot get, with the faults of
-    layouts among them; InvalidFileError if there are only these; and DaemonError when the daemon
-    itself fails.
+    ``services`` are the session's, for logins to registries; ``client`` asks them for what the
+    daemon has no call for. What is in ``known`` is not asked again. Raises BuildFailedError for all
+    images that cannot be had, with the faults of layouts among them; InvalidFileError if there are
+    only these; and DaemonError when the daemon itself fails.
     """
     known = known or {}
     wanted = dict.fromkeys(needs)
     missing = [need for need in wanted if need not in known]
     remote = [need for need in missing if not need.store]
-    told = _ask(remote, daemon, services) if remote else {}
+    told = _ask(remote, daemon, services, client) if remote else {}
     answers = {need: told.get(need) or _in_layout(need) for need in missing}
     failed = any(isinstance(answer, Diagnostic) for answer in told.values())
     found = _checked(answers, BuildFailedError if failed else InvalidFileError)
     return {need: found.get(need) or known[need] for need in wanted}
+
+
+def resolve_without_daemon(
+    needs: Iterable[ImageNeed], client: RegistryClient
+) -> tuple[Images, tuple[Diagnostic, ...]]:
+    """Resolve those needs that can be without a daemon, and warn of the others.
+
+    Raises InvalidFileError for all of OCI layouts that cannot be had.
+    """
+    wanted = tuple(dict.fromkeys(needs))
+    found = dict(resolve_layouts(wanted))
+    remote = [need for need in wanted if not need.store]
+    reasons: list[Diagnostic] = []
+    for need, answer in zip(remote, _ask_registries(remote, client), strict=True):
+        if isinstance(answer, ResolvedImage):
+            found[need] = answer
+        else:
+            reasons.append(faults.image_unknown(need, str(answer)))
+    return found, tuple(reasons)
 
 
 def resolve_layouts(needs: Iterable[ImageNeed]) -> Images:
@@ -95,8 +117,50 @@ def _in_layout(need: ImageNeed) -> Answer:
 
 
 def _ask(
-    needs: list[ImageNeed], daemon: Daemon, services: Iterable[Service]
+    needs: list[ImageNeed],
+    daemon: Daemon,
+    services: Iterable[Service],
+    client: RegistryClient | None,
 ) -> dict[ImageNeed, Answer]:
+    """Ask the daemon, and ``client`` for all that the daemon has no call for."""
+    asked: list[ResolvedImage | Exception]
+    if client and not daemon.info().has(_CAPABILITY):
+        asked = [_NoCallError()] * len(needs)
+    else:
+        asked = _ask_daemon(needs, daemon, services)
+    answers = dict(zip(needs, asked, strict=True))
+    if client:
+        left = [need for need, each in answers.items() if isinstance(each, _NoCallError)]
+        answers |= zip(left, _ask_registries(left, client), strict=True)
+    return {
+        need: each if isinstance(each, ResolvedImage) else faults.image_unresolved(need, str(each))
+        for need, each in answers.items()
+    }
+
+
+class _NoCallError(Exception):
+    """The daemon has no call for it."""
+
+
+def _ask_registries(
+    needs: list[ImageNeed], client: RegistryClient
+) -> list[ResolvedImage | Exception]:
+    from buildfile.registryimages import ask_registry
+    from daemon_shim.registry.client import RegistryError
+
+    def ask(need: ImageNeed) -> ResolvedImage | Exception:
+        try:
+            return ask_registry(need, client)
+        except RegistryError as error:
+            return error
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(ask, needs))
+
+
+def _ask_daemon(
+    needs: list[ImageNeed], daemon: Daemon, services: Iterable[Service]
+) -> list[ResolvedImage | Exception]:
     """One build on the daemon, which makes nothing, for all of them."""
     from daemon_shim.gateway import SCRATCH, GatewayBuild
     from daemon_shim.request import SolveRequest
@@ -113,10 +177,10 @@ def _ask(
         answers = list(pool.map(partial(_resolve, build), needs))
         build.return_result(SCRATCH)
         build.job.result()
-    return dict(zip(needs, answers, strict=True))
+    return answers
 
 
-def _resolve(build: GatewayBuild, need: ImageNeed) -> Answer:
+def _resolve(build: GatewayBuild, need: ImageNeed) -> ResolvedImage | Exception:
     from daemon_shim.errors import SolveFailedError
 
     try:
@@ -127,5 +191,5 @@ def _resolve(build: GatewayBuild, need: ImageNeed) -> Answer:
             log_name=f"resolve {need.ref}",
         )
     except SolveFailedError as error:
-        return faults.image_unresolved(need, str(error))
+        return _NoCallError(str(error)) if error.code == "UNIMPLEMENTED" else error
     return ResolvedImage(digest=image.digest, config=image.config)

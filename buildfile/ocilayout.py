@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -166,29 +167,7 @@ def find_image(path: str, ref: str, platform: Platform) -> LayoutImage:
     is checked against its digest. Raises LayoutError.
     """
     layout = Layout(path)
-    choices = [
-        _Choice(manifest=manifest, entry=entry)
-        for entry in layout.named(ref)
-        for manifest in layout.manifests(entry)
-    ]
-    if len(choices) == 1 and not choices[0].manifest.platform:
-        choice = choices[0]
-    else:
-        choice = _choose(layout, choices, ref, platform)
-    return LayoutImage(digest=choice.entry.digest, config=layout.config(choice.manifest))
-
-
-def _choose(layout: Layout, choices: list[_Choice], ref: str, platform: Platform) -> _Choice:
-    """The first of those that suit best."""
-    offers: dict[Platform, _Choice] = {}
-    for choice in choices:
-        offered = choice.manifest.platform or layout.platform(choice.manifest)
-        if offered and offered.os != _NO_PLATFORM:
-            offers.setdefault(offered, choice)
-    for wanted in runs_on(platform):
-        if wanted in offers:
-            return offers[wanted]
-    raise UnknownPlatformError(layout.path, ref, platform, offers)
+    return layout.choose(layout.named(ref), ref, platform)
 
 
 def read_index(path: str) -> Index:
@@ -213,30 +192,34 @@ def read_index(path: str) -> Index:
     return Index(data=data, document=document, entries=entries)
 
 
-class Layout:
-    """The JSON files of a layout. Raises LayoutError throughout.
+class Documents(ABC):
+    """Manifests and configs at ``path``, and the way through them. Raises LayoutError throughout.
 
-    ``index`` is what was read before; without it, a folder without index.json is an error.
+    Where they are kept is up to ``blob``.
     """
 
-    def __init__(self, path: str, index: Index | None = None) -> None:
+    def __init__(self, path: str) -> None:
         self.path = path
-        self._folder = Path(path)
-        self._index = (index or self._read_index()).entries
 
-    def named(self, ref: str) -> list[Descriptor]:
-        """The lines of index.json that bear a name; or the one of a digest, made if need be."""
-        for name in NAMES:
-            if found := [each for each in self._index if ref and name(each) == ref]:
-                return found
-        listed = next((entry for entry in self._index if entry.digest == ref), None)
-        if not listed and not self._has(ref):
-            names = (name(entry) for entry in self._index for name in NAMES)
-            raise UnknownImageError(self.path, ref, dict.fromkeys(filter(None, names)))
-        return [listed or Descriptor(digest=ref)]
+    @abstractmethod
+    def blob(self, entry: Descriptor) -> bytes:
+        """The bytes of a manifest, an index or a config, checked against its digest."""
+
+    def choose(self, entries: Iterable[Descriptor], ref: str, platform: Platform) -> LayoutImage:
+        """The image among ``entries``, which ``ref`` names, that suits a platform best."""
+        choices = [
+            _Choice(manifest=manifest, entry=entry)
+            for entry in entries
+            for manifest in self.manifests(entry)
+        ]
+        if len(choices) == 1 and not choices[0].manifest.platform:
+            choice = choices[0]
+        else:
+            choice = self._best(choices, ref, platform)
+        return LayoutImage(digest=choice.entry.digest, config=self.config(choice.manifest))
 
     def manifests(self, entry: Descriptor, depth: int = 0) -> Iterator[Descriptor]:
-        """The manifests that a line of index.json stands for: itself, or those of its index."""
+        """The manifests that an entry of an index stands for: itself, or those of its index."""
         if depth and not entry.is_index:
             yield entry  # not read: images for other platforms may have been left out
             return
@@ -252,7 +235,7 @@ class Layout:
     def config(self, manifest: Descriptor) -> bytes:
         """The config of a manifest."""
         described = self.document(manifest).get("config")
-        return self._blob(*self.descriptors([described], manifest))
+        return self.blob(*self.descriptors([described], manifest))
 
     def platform(self, manifest: Descriptor) -> Platform | None:
         """The platform that a manifest's config states."""
@@ -260,11 +243,61 @@ class Layout:
 
     def document(self, manifest: Descriptor) -> dict[str, Any]:
         """The JSON object in the blob of an index or a manifest."""
-        return _parsed(self.path, self._blob(manifest), manifest.digest)
+        return _parsed(self.path, self.blob(manifest), manifest.digest)
 
     def descriptors(self, values: Any, within: Descriptor) -> tuple[Descriptor, ...]:
         """Read the descriptors in a list of the document ``within``."""
         return _descriptors(self.path, values, within.digest)
+
+    def _best(self, choices: Iterable[_Choice], ref: str, platform: Platform) -> _Choice:
+        """The first of those that suit best."""
+        offers: dict[Platform, _Choice] = {}
+        for choice in choices:
+            offered = choice.manifest.platform or self.platform(choice.manifest)
+            if offered and offered.os != _NO_PLATFORM:
+                offers.setdefault(offered, choice)
+        for wanted in runs_on(platform):
+            if wanted in offers:
+                return offers[wanted]
+        raise UnknownPlatformError(self.path, ref, platform, offers)
+
+
+class Layout(Documents):
+    """The JSON files of a layout.
+
+    ``index`` is what was read before; without it, a folder without index.json is an error.
+    """
+
+    def __init__(self, path: str, index: Index | None = None) -> None:
+        super().__init__(path)
+        self._folder = Path(path)
+        self._index = (index or self._read_index()).entries
+
+    def named(self, ref: str) -> list[Descriptor]:
+        """The lines of index.json that bear a name; or the one of a digest, made if need be."""
+        for name in NAMES:
+            if found := [each for each in self._index if ref and name(each) == ref]:
+                return found
+        listed = next((entry for entry in self._index if entry.digest == ref), None)
+        if not listed and not self._has(ref):
+            names = (name(entry) for entry in self._index for name in NAMES)
+            raise UnknownImageError(self.path, ref, dict.fromkeys(filter(None, names)))
+        return [listed or Descriptor(digest=ref)]
+
+    def blob(self, entry: Descriptor) -> bytes:
+        """The bytes of a manifest, an index or a config, checked against its digest."""
+        try:
+            fd = open_blob(self._folder, entry.digest)
+        except FileNotFoundError as error:
+            raise BrokenLayoutError(self.path, f"the blob {entry.digest} is missing") from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise BrokenLayoutError(self.path, f"the blob {entry.digest}: {reason}") from error
+        with os.fdopen(fd, "rb") as file:
+            data = file.read(_MAX_JSON + 1)
+        if reason := _wrong(data, entry):
+            raise BrokenLayoutError(self.path, f"the blob {entry.digest} {reason}")
+        return data
 
     def _read_index(self) -> Index:
         if not self._folder.exists():
@@ -279,20 +312,6 @@ class Layout:
             return (self._folder / blob_path(digest)).exists()
         except ValueError:
             return False
-
-    def _blob(self, entry: Descriptor) -> bytes:
-        try:
-            fd = open_blob(self._folder, entry.digest)
-        except FileNotFoundError as error:
-            raise BrokenLayoutError(self.path, f"the blob {entry.digest} is missing") from error
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise BrokenLayoutError(self.path, f"the blob {entry.digest}: {reason}") from error
-        with os.fdopen(fd, "rb") as file:
-            data = file.read(_MAX_JSON + 1)
-        if reason := _wrong(data, entry):
-            raise BrokenLayoutError(self.path, f"the blob {entry.digest} {reason}")
-        return data
 
 
 def _parsed(path: str, data: bytes, name: str) -> dict[str, Any]:

@@ -68,10 +68,14 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All jobs of a run on one daemon, and every reason why it cannot do them."""
+    """All jobs of a run on one daemon, and every reason why it cannot do them.
+
+    ``notes`` say what is done another way for all of them.
+    """
 
     info: DaemonInfo
     jobs: tuple[Job, ...]
+    notes: tuple[str, ...] = ()
     refusals: tuple[Diagnostic, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
 
@@ -122,6 +126,7 @@ def plan(
     return Plan(
         info=info,
         jobs=jobs,
+        notes=() if info.imagined else tuple(_notes(images)),
         refusals=tuple(_unique(_refusals(jobs, drafts, info))),
         warnings=tuple(_warnings(drafts, info, epoch)),
     )
@@ -310,6 +315,11 @@ def _warnings(drafts: Sequence[Draft], info: DaemonInfo, epoch: str) -> Iterator
         inline = any(cache.type == "inline" for cache in target.cache_exports)
         if inline and target.name not in with_image:
             yield faults.inline_without_image(target)
+
+
+def _notes(images: Mapping[ImageNeed, ResolvedImage]) -> Iterator[str]:
+    told = (f"{need.ref} is {each.note}" for need, each in images.items() if each.note)
+    yield from dict.fromkeys(told)
 
 
 def _unique(diagnostics: Iterable[Diagnostic]) -> Iterator[Diagnostic]:

@@ -18,6 +18,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
     """The plan as plain data."""
     return {
         "daemon": daemon_data(plan.info),
+        "notes": list(plan.notes),
         "jobs": [_job_data(job) for job in plan.jobs],
         "refusals": [as_data(each) for each in plan.refusals],
         "warnings": [as_data(each) for each in plan.warnings],
@@ -72,6 +73,7 @@ def as_text(plan: Plan) -> str:
 
 def _lines(plan: Plan) -> Iterator[str]:
     yield f"daemon {daemon_line(plan.info)}"
+    yield from (f"  note  {note}" for note in plan.notes)
     for job in plan.jobs:
         yield ""
         yield f"target {job.name}" + (f" - {job.note}" if job.note else "")

