@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from buildfile.registryhints import hint_for
@@ -18,6 +18,7 @@ from translator.suggest import suggest
 from translator.target import Output, Secret, SshAgent, Target
 
 if TYPE_CHECKING:
+    from buildfile.caches import PlannedCache
     from buildfile.ocilayout import (
         BrokenLayoutError,
         NoLayoutError,
@@ -95,6 +96,36 @@ def inline_without_image(target: Target) -> Diagnostic:
         span=target.span,
         severity="warning",
     )
+
+
+def cache_amiss(cache: PlannedCache, target: Target) -> Diagnostic:
+    """A cache is not used, or not quite as the build file says; the build goes on."""
+    where = f" in {cache.folder}" if cache.folder else ""
+    what = f"the {cache.type} cache{where} that {target.name} {cache.kind}s"
+    unused = "" if cache.option else " is left out"
+    return Diagnostic(
+        code="cache-amiss",
+        message=f"{what}{unused}: {cache.warning}",
+        span=cache.entry.span,
+        severity="warning",
+    )
+
+
+def cache_replaced(targets: Sequence[str], cache: PlannedCache) -> Diagnostic:
+    """Several targets export their caches to one place."""
+    key = _TOLD_APART[cache.type]
+    return Diagnostic(
+        code="cache-replaced",
+        message=f"{listed(targets)} export their caches to the same place, "
+        "where only the last one stays",
+        span=cache.entry.span,
+        hint=f'give each a {key} of its own, such as {key}: "{_EACH.get(key, "${target}")}"',
+        severity="warning",
+    )
+
+
+_TOLD_APART = {"registry": "ref", "local": "tag", "gha": "scope", "s3": "name", "azblob": "name"}
+_EACH = {"ref": "localhost:5000/cache:${target}"}
 
 
 # --- what is missing on this machine (exit 3) --------------------------------------------------
@@ -199,6 +230,15 @@ def output_failed(target: str, reason: str) -> Diagnostic:
     """An output could not be written; what was there before is still there."""
     return Diagnostic(
         code="output-failed", message=f"the output of {target} could not be written: {reason}"
+    )
+
+
+def cache_failed(target: str, reason: str) -> Diagnostic:
+    """A local cache could not be written; the outputs are in their places, if they came so far."""
+    return Diagnostic(
+        code="cache-failed",
+        message=f"the cache of {target} could not be written: {reason}",
+        hint="with ignore-error: true, a build goes on without",
     )
 
 

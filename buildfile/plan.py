@@ -5,15 +5,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from buildfile import faults
+from buildfile.caches import PlannedCache, plan_exports, plan_imports
 from buildfile.contexts import ignore_patterns
 from buildfile.exports import Export, export
 from buildfile.failure import RefusedError
-from daemon_shim import attributes, support
+from daemon_shim import support
 from daemon_shim.info import DaemonInfo
 from daemon_shim.releases import Release
-from daemon_shim.request import CacheOption
 from translator.compile import compile_instances, images_needed
 from translator.compiled import Compiled, ImageNeed, ResolvedImage
 from translator.diagnostic import Diagnostic
@@ -55,8 +56,8 @@ class Job:
     instances: tuple[Instance, ...]
     parts: tuple[Compiled, ...]
     exports: tuple[Export, ...]
-    cache_imports: tuple[CacheOption, ...]
-    cache_exports: tuple[CacheOption, ...]
+    cache_imports: tuple[PlannedCache, ...]
+    cache_exports: tuple[PlannedCache, ...]
     frontend_attrs: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
@@ -109,8 +110,12 @@ def plan(
     *,
     no_cache: bool = False,
     epoch: str = "",
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Plan:
-    """Compile all jobs together, so that they share steps and each folder is sent once."""
+    """Compile all jobs together, so that they share steps and each folder is sent once.
+
+    ``environment`` has the keys of caches that are services on the web.
+    """
     instances = [instance for each in drafts for instance in each.instances]
     compiled = iter(
         compile_instances(
@@ -122,13 +127,13 @@ def plan(
             unique=uuid.uuid4().hex,
         )
     )
-    jobs = tuple(_job(each, compiled, info) for each in _named(drafts))
+    jobs = tuple(_job(each, compiled, info, environment) for each in _named(drafts))
     return Plan(
         info=info,
         jobs=jobs,
         notes=() if info.imagined else tuple(_notes(images)),
         refusals=tuple(_unique(_refusals(jobs, drafts, info))),
-        warnings=tuple(_warnings(drafts, info, epoch)),
+        warnings=tuple(_unique((*_warnings(drafts, info, epoch), *_cache_warnings(jobs)))),
     )
 
 
@@ -197,7 +202,12 @@ def _named(drafts: Sequence[Draft]) -> Iterator[tuple[str, Draft]]:
         yield (name if seen[name] == 1 else f"{name} ({seen[name]})"), each
 
 
-def _job(named: tuple[str, Draft], compiled: Iterator[Compiled], info: DaemonInfo) -> Job:
+def _job(
+    named: tuple[str, Draft],
+    compiled: Iterator[Compiled],
+    info: DaemonInfo,
+    environment: Mapping[str, str],
+) -> Job:
     name, each = named
     target = each.target
     return Job(
@@ -206,15 +216,11 @@ def _job(named: tuple[str, Draft], compiled: Iterator[Compiled], info: DaemonInf
         instances=each.instances,
         parts=tuple(next(compiled) for _ in each.instances),
         exports=each.exports,
-        cache_imports=tuple(_option(entry) for entry in target.cache_imports),
-        cache_exports=tuple(_option(entry) for entry in each.caches_out),
+        cache_imports=plan_imports(target.cache_imports, info, environment),
+        cache_exports=plan_exports(each.caches_out, info, environment),
         frontend_attrs=_attestations(target),
         note=each.note,
     )
-
-
-def _option(entry: CacheEntry) -> CacheOption:
-    return CacheOption(type=entry.type, attrs=entry.attrs)
 
 
 # BuildKit attaches none by itself: "false" is what no option at all does (control, v0.11).
@@ -262,17 +268,22 @@ def _refusals(
 
 
 def _cache_refusals(job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:
-    for cache in job.cache_imports:
-        yield from _refused(support.reason(info, "cache-import", cache.type), job, info)
-        yield from _refused(_ignored(info, "cache-import", cache), job, info)
-    for cache in job.cache_exports:
-        yield from _refused(support.reason(info, "cache-export", cache.type), job, info)
-        yield from _refused(_ignored(info, "cache-export", cache), job, info)
+    for cache in (*job.cache_imports, *job.cache_exports):
+        yield from _refused(cache.refusal, job, info)
 
 
-def _ignored(info: DaemonInfo, kind: attributes.Kind, cache: CacheOption) -> str:
-    why = attributes.reason(info, kind, cache.type, cache.attrs)
-    return f"{kind} of type {cache.type}: {why}" if why else ""
+def _cache_warnings(jobs: Sequence[Job]) -> Iterator[Diagnostic]:
+    places: dict[tuple[str, ...], dict[str, PlannedCache]] = {}
+    for job in jobs:
+        for cache in (*job.cache_imports, *job.cache_exports):
+            if cache.warning and not cache.refusal:
+                yield faults.cache_amiss(cache, job.target)
+        for cache in job.cache_exports:
+            if cache.place and cache.option:
+                places.setdefault(cache.place, {}).setdefault(job.target.name, cache)
+    for caches in places.values():
+        if len(caches) > 1:
+            yield faults.cache_replaced(tuple(caches), next(iter(caches.values())))
 
 
 def _attestation_refusals(job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:

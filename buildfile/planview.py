@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from buildfile.caches import PlannedCache
 from buildfile.doctorview import daemon_data, daemon_line
 from buildfile.exports import Export
 from buildfile.plan import Job, Plan
 from buildfile.render import as_data
-from daemon_shim.request import CacheOption
 from translator.compiled import Compiled
 from translator.stage import Instance
 
@@ -32,8 +32,8 @@ def _job_data(job: Job) -> dict[str, Any]:
         "note": job.note,
         "platforms": [_part_data(*each) for each in zip(job.parts, job.instances, strict=True)],
         "outputs": [_output_data(each) for each in job.exports],
-        "cache-imports": [_cache_text(each) for each in job.cache_imports],
-        "cache-exports": [_cache_text(each) for each in job.cache_exports],
+        "cache-imports": [_cache_data(each) for each in job.cache_imports],
+        "cache-exports": [_cache_data(each) for each in job.cache_exports],
         "entitlements": list(job.entitlements),
         "secrets": sorted({name for part in job.parts for name in part.secrets}),
         "ssh": sorted({name for part in job.parts for name in part.ssh}),
@@ -96,5 +96,21 @@ def _export_text(each: Export) -> str:
     return " ".join(word for word in words if word)
 
 
-def _cache_text(cache: CacheOption) -> str:
-    return ",".join([f"type={cache.type}", *(f"{k}={v}" for k, v in sorted(cache.attrs.items()))])
+def _cache_text(cache: PlannedCache) -> str:
+    words = [cache.shown]
+    words += [f"({cache.found})"] if cache.found else []
+    words += [f"- {cache.note}"] if cache.note else []
+    words += [f"- refused: {cache.refusal}"] if cache.refusal else []
+    return " ".join(words)
+
+
+def _cache_data(cache: PlannedCache) -> dict[str, Any]:
+    return {
+        "type": cache.type,
+        "shown": cache.shown,
+        "used": cache.option is not None,
+        "found": cache.found,
+        "note": cache.note,
+        "refusal": cache.refusal,
+        "warning": cache.warning,
+    }

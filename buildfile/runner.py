@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from buildfile import faults
+from buildfile.cacheexport import CacheError
 from buildfile.display.base import Display
 from buildfile.exits import Exit
 from buildfile.exports import STDOUT
@@ -151,6 +152,8 @@ class Runner:
         if isinstance(error, SourceFaultError):
             span = self._place(name, error)
             return faults.unreadable_source(error.fault.source, str(error), span)
+        if isinstance(error, CacheError):
+            return faults.cache_failed(name, str(error))
         if isinstance(error, OutputError):
             return faults.output_failed(name, str(error))
         if isinstance(error, SolveFailedError):

@@ -6,11 +6,16 @@ import hashlib
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from buildfile.cacheexport import CacheError, CacheExport
+from buildfile.cachefolder import CacheFolder
+from buildfile.caches import options
 from buildfile.exports import STDOUT, Export
+from buildfile.ocilayout import LayoutError
 from buildfile.plan import Job
 from buildfile.supplies import Supplies
 from daemon_shim.client import Daemon
@@ -60,17 +65,21 @@ class Solving:
         self._cancelled = False
         self._solve: Solve | None = None
         self._outputs = [_output(each) for each in job.exports if each.exporter]
+        self._caches = [CacheExport(each) for each in job.cache_exports if each.store]
 
     def run(self) -> Solved:
-        """Build, and put the outputs in place. Raises DaemonError or OutputError.
+        """Build, and put outputs and caches in place. Raises DaemonError or OutputError.
 
-        What a failed or cancelled job wrote so far is removed again.
+        What a failed or cancelled job wrote so far is removed again; of a cache, blobs may stay.
         """
         written = [output for output in self._outputs if output]
         try:
-            response = self._in_session()
-            for output in written:
-                output.commit()
+            with self._cache_folders():
+                response = self._in_session()
+                for output in written:
+                    output.commit()
+                for cache in self._caches:
+                    cache.finish(response)
         except BaseException:
             for output in written:
                 output.abandon()
@@ -79,7 +88,10 @@ class Solving:
         return Solved(
             response=response,
             files=tuple(output.dest for output in written if output.dest != STDOUT),
-            notes=tuple(note for output in written for note in output.warnings),
+            notes=(
+                *(note for output in written for note in output.warnings),
+                *(f"a cache could not be written: {each.error}" for each in self._caches if each.error),
+            ),
         )
 
     def cancel(self) -> None:
@@ -95,6 +107,19 @@ class Solving:
             if self._cancelled:
                 raise CancelledError("the build was cancelled", address=self._daemon.address)
 
+    @contextmanager
+    def _cache_folders(self) -> Iterator[None]:
+        """Hold the folders of caches, so that nobody removes what is read or written."""
+        with ExitStack() as held:
+            for cache in self._caches:
+                try:
+                    held.enter_context(cache.held())
+                except LayoutError as error:
+                    raise CacheError(error.reason, dest=cache.planned.folder) from error
+            for path in {each.folder for each in self._job.cache_imports if each.store}:
+                held.enter_context(CacheFolder(path).importing())
+            yield
+
     def _in_session(self) -> Mapping[str, str]:
         self._go_on()
         for output in self._outputs:
@@ -104,7 +129,7 @@ class Solving:
         services: list[Service] = [
             sources,
             FileSend(self._outputs),
-            Content(_stores(self._job)),
+            Content(_stores(self._job), {each.planned.store: each.ingest for each in self._caches}),
             *self._supplies.services(),
         ]
         root = str(Path.cwd())
@@ -118,7 +143,8 @@ class Solving:
             try:
                 return self._solved(session.id)
             except DaemonError as error:
-                raise _cause(error, sources, self._outputs, session) from error
+                receivers = (*self._outputs, *self._caches)
+                raise _cause(error, sources, receivers, session) from error
 
     def _solved(self, session: str) -> Mapping[str, str]:
         request = SolveRequest(
@@ -126,8 +152,8 @@ class Solving:
             session=session,
             frontend_attrs=self._job.frontend_attrs,
             exporters=tuple(each.exporter for each in self._job.exports if each.exporter),
-            cache_exports=self._job.cache_exports,
-            cache_imports=self._job.cache_imports,
+            cache_exports=options(self._job.cache_exports),
+            cache_imports=options(self._job.cache_imports),
             entitlements=self._job.entitlements,
         )
         if _is_plain(self._job):
@@ -191,7 +217,7 @@ class _Steering(threading.Thread):
             self.bug = error
 
     def _steer(self) -> None:
-        parts, imports = self._job.parts, self._job.cache_imports
+        parts, imports = self._job.parts, options(self._job.cache_imports)
         refs = {
             str(part.platform): self._build.solve(
                 part.definition, evaluate=False, cache_imports=imports
@@ -231,7 +257,9 @@ def _folders(job: Job) -> dict[str, LocalFolder]:
 
 
 def _stores(job: Job) -> dict[str, Path]:
-    return {f"oci:{id_}": Path(path) for part in job.parts for id_, path in part.stores.items()}
+    layouts = {f"oci:{id_}": path for part in job.parts for id_, path in part.stores.items()}
+    caches = {each.store: each.folder for each in job.cache_imports if each.store}
+    return {name: Path(path) for name, path in {**layouts, **caches}.items()}
 
 
 def _shared_key(folder: str) -> str:
@@ -240,20 +268,20 @@ def _shared_key(folder: str) -> str:
 
 
 def _cause(
-    error: DaemonError, sources: FileSync, outputs: list[Output | None], session: SessionHost
+    error: DaemonError,
+    sources: FileSync,
+    receivers: Iterable[Output | CacheExport | None],
+    session: SessionHost,
 ) -> Exception:
     """The reason on this side, where there is one: the daemon's own words tell less.
 
-    A build that was cancelled leaves sources and outputs broken off, which is no reason.
+    A build that was cancelled leaves what is on its way broken off, which is no reason.
     """
     if isinstance(error, CancelledError):
         return session.error or error
     if sources.errors:
         return SourceFaultError(sources.errors[0])
-    for output in outputs:
-        if output and output.error:
-            return output.error
-    return error
+    return next((each.error for each in receivers if each and each.error), error)
 
 
 def _login(name: str, supplies: Supplies) -> RegistryLogin:

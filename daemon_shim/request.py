@@ -16,10 +16,10 @@ class Exporter:
 
 @dataclass(frozen=True, kw_only=True)
 class CacheOption:
-    """One cache to import or export."""
+    """One cache to import or export. Its attributes may hold tokens, and are not to be printed."""
 
     type: str
-    attrs: Mapping[str, str] = field(default_factory=dict)
+    attrs: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,17 @@ Provenance = Literal["min", "max", "false"]
 
 @dataclass(frozen=True, kw_only=True)
 class CacheEntry:
-    """One cache import or export: ``{type: registry, ref: ...}``. ``attrs`` excludes the type."""
+    """One cache import or export: ``{type: registry, ref: ...}``.
+
+    ``attrs`` excludes the type and the folder of a local cache, which is ``folder``: an absolute
+    path, '' for other types. They may hold tokens, so that nothing prints them as they are.
+    ``free`` is one whose type was written with ``x-``: all of it is the daemon's affair.
+    """
 
     type: str
-    attrs: Mapping[str, str]
+    attrs: Mapping[str, str] = field(repr=False)
+    folder: str = ""
+    free: bool = False
     span: Span | None = None
 
 

@@ -1,7 +1,8 @@
-"""The content store service: the daemon reads blobs of the client's OCI layouts.
+"""The content store service: the daemon reads and writes blobs of the client's OCI layouts.
 
-It asks for a blob's size with Info, then Reads it by ranges, small ones included; it never lists,
-updates or deletes (session/content and containerd's content proxy, v0.4 to v0.32).
+It asks for a blob's size with Info, then Reads it by ranges, small ones included, and Writes a
+cache (``daemon_shim.session.upload``); it never lists, updates or deletes (session/content and
+containerd's content proxy, v0.4 to v0.32).
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from pathlib import Path
 
 from daemon_shim.http2.grpc_framing import prefix
 from daemon_shim.session.blobs import open_blob
+from daemon_shim.session.ingest import Ingest
 from daemon_shim.session.service import Call, Handler, Metadata, Opener, RpcError
 from daemon_shim.session.unary import Unary
+from daemon_shim.session.upload import Uploading
 from daemon_shim.session.varint import varint
 from schemas import rpc
 from schemas.pb import content_pb2
@@ -28,13 +31,17 @@ _UNKNOWN, _INVALID, _NOT_FOUND, _DENIED, _RANGE, _DATA_LOSS = 2, 3, 5, 7, 11, 15
 
 
 class Content:
-    """Serves ``stores``: the name that the daemon uses (``oci:ID``) to an OCI layout's folder.
+    """Serves ``stores``: the name that the daemon uses (``oci:ID``, ``local:FOLDER``) to an OCI
+    layout's folder. Those of ``ingests`` can be written too.
 
-    They can be read, not changed. A folder is looked at when the daemon asks, not before.
+    A folder is looked at when the daemon asks, not before.
     """
 
-    def __init__(self, stores: Mapping[str, Path]) -> None:
-        self._stores = dict(stores)
+    def __init__(
+        self, stores: Mapping[str, Path], ingests: Mapping[str, Ingest] | None = None
+    ) -> None:
+        self._ingests = dict(ingests or {})
+        self._stores = {**stores, **{name: each.folder for name, each in self._ingests.items()}}
 
     @property
     def methods(self) -> Mapping[str, Opener]:
@@ -42,19 +49,26 @@ class Content:
         return {
             rpc.Content.INFO.path: self._serve(_info),
             rpc.Content.READ.path: self._serve(_Read),
+            rpc.Content.WRITE.path: self._write,
             **{call.path: self._serve(_refuse) for call in _REFUSED},
         }
 
     def _serve(self, open_: Callable[[Call, Path], Handler]) -> Opener:
-        return lambda call: open_(call, self._store(call.metadata))
+        return lambda call: open_(call, self._stores[self._name(call.metadata)])
 
-    def _store(self, metadata: Metadata) -> Path:
+    def _write(self, call: Call) -> Handler:
+        name = self._name(call.metadata)
+        if name not in self._ingests:
+            raise RpcError(_DENIED, "this store is for reading only")
+        return Uploading(call, self._ingests[name])
+
+    def _name(self, metadata: Metadata) -> str:
         name = next(iter(metadata.get(_STORE, ())), None)
         if name is None:
             raise RpcError(_INVALID, f"the request names no store: it lacks {_STORE}")
         if name not in self._stores:
             raise RpcError(_NOT_FOUND, f"unknown store {name}")
-        return self._stores[name]
+        return name
 
 
 _REFUSED = (
@@ -64,12 +78,11 @@ _REFUSED = (
     rpc.Content.LIST_STATUSES,
     rpc.Content.STATUS,
     rpc.Content.UPDATE,
-    rpc.Content.WRITE,
 )
 
 
 def _refuse(_call: Call, _layout: Path) -> Handler:
-    raise RpcError(_DENIED, "this store serves single blobs for reading only")
+    raise RpcError(_DENIED, "this store serves single blobs only")
 
 
 def _info(call: Call, layout: Path) -> Handler:

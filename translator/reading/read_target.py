@@ -11,7 +11,8 @@ from translator.platform import Platform
 from translator.reading import name_faults
 from translator.reading.matrix import Combination, combine, keys
 from translator.reading.overrides import Overrides, apply
-from translator.reading.read_entry import cache_export, cache_import, output
+from translator.reading.read_cache import cache_export, cache_import
+from translator.reading.read_output import output
 from translator.reading.read_source import secret_id
 from translator.reading.reader import (
     Field,

@@ -282,7 +282,7 @@ def not_together(first: str, second: str, span: Span) -> Diagnostic:
     )
 
 
-# --- outputs and caches: translator.reading.read_entry --------------------------------------------
+# --- outputs and caches: translator.reading.entries ----------------------------------------------
 
 
 def bad_csv(reason: str, span: Span) -> Diagnostic:
@@ -337,13 +337,35 @@ def no_folder(kind: str, span: Span) -> Diagnostic:
     )
 
 
-def cache_not_yet(kind: str, span: Span) -> Diagnostic:
-    """A type of cache that a later version brings."""
+def no_cache_folder(noun: str, key: str, span: Span) -> Diagnostic:
+    """A local cache without a folder."""
     return Diagnostic(
-        code="not-yet",
-        message=f"caches of type {kind} are not known yet by this version",
+        code="missing-key",
+        message=f"this {noun} of type local has no {key}",
         span=span,
-        hint=f"the types are registry and inline; x-{kind} passes it to the daemon unchecked",
+        hint=f"name the folder: {key}=.cache",
+    )
+
+
+def two_cache_folders(keys: Sequence[str], span: Span) -> Diagnostic:
+    """A local cache with several folders: its keys for one are names of the same thing."""
+    return Diagnostic(
+        code="exactly-one-of",
+        message=f"{' and '.join(keys)} are names of the same thing, and differ",
+        span=span,
+        hint="keep one of them",
+    )
+
+
+def bad_cache_ref(ref: str, reason: str, span: Span) -> Diagnostic:
+    """A registry cache whose reference cannot be one."""
+    looks_local = ref.startswith((".", "/", "~"))
+    hint = f"for a folder, write type=local,dest={ref}" if looks_local else None
+    return Diagnostic(
+        code="bad-value",
+        message=f"ref cannot be {ref!r}: {reason}",
+        span=span,
+        hint=hint or "write it as in localhost:5000/app:cache",
     )
 
 

@@ -25,7 +25,6 @@ _LATER: Mapping[str, frozenset[str]] = MappingProxyType(
         "target": frozenset(("dockerfile", "worker")),
     }
 )
-_LATER_CACHES = frozenset(("local", "gha", "s3", "azblob"))
 # What other tools call a key, where spelling alone would not lead to ours.
 _ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
@@ -346,9 +345,7 @@ def _choice(mistake: Mistake, place: _Place) -> Iterator[Diagnostic]:
     branches = mistake.schema.get("anyOf", (mistake.schema,))
     options = [str(value).lower() for value in branches[0]["enum"]]
     node = mistake.node
-    if isinstance(node, Scalar) and place.name.startswith("cache-") and node.text in _LATER_CACHES:
-        yield value_faults.cache_not_yet(node.text, node.span)
-    elif isinstance(node, Scalar) and place.name == "cache-import" and node.text == "inline":
+    if isinstance(node, Scalar) and place.name == "cache-import" and node.text == "inline":
         yield value_faults.inline_import(node.span)
     elif isinstance(node, Scalar) and len(options) == 1:
         wanted = mistake.schema.get("patternErrorMessage", options[0])

@@ -1,0 +1,98 @@
+"""A local cache while a job writes it: its blobs as they come, and then its line in the index."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+
+from buildfile.cachefolder import CacheFolder
+from buildfile.caches import PlannedCache
+from buildfile.ocilayout import Descriptor, LayoutError
+from daemon_shim.session.blobs import open_blob
+from daemon_shim.session.ingest import Ingest
+from daemon_shim.session.outputs import OutputError
+
+_DESCRIPTOR = "cache.manifest"
+"""Where a solve's response has the manifest's descriptor (cache/remotecache/export.go, v0.4)."""
+_MAX_MANIFEST = 4 << 20
+_TYPES = {
+    "manifests": "application/vnd.oci.image.index.v1+json",
+    "layers": "application/vnd.oci.image.manifest.v1+json",
+}
+
+
+class CacheError(OutputError):
+    """A local cache could not be written. ``dest`` is its folder."""
+
+
+class CacheExport:
+    """One local cache that a job exports. The daemon writes into ``ingest``."""
+
+    def __init__(self, planned: PlannedCache) -> None:
+        self.planned = planned
+        self.ingest = Ingest(planned.folder)
+        self._folder = CacheFolder(planned.folder)
+
+    @property
+    def error(self) -> CacheError | None:
+        """Why the daemon could not write it."""
+        error = self.ingest.error
+        return self._failure(error.strerror or str(error)) if error else None
+
+    def held(self) -> AbstractContextManager[None]:
+        """Hold the folder, from before the daemon writes until after ``finish``.
+
+        Entering makes the folder, and raises LayoutError where it cannot be written.
+        """
+        return self._folder.exporting()
+
+    def finish(self, response: Mapping[str, str]) -> None:
+        """Put the cache into the index, after the solve whose response this is.
+
+        Without a manifest in it there is nothing that could be cached. Raises CacheError.
+        """
+        if _DESCRIPTOR not in response:
+            return
+        try:
+            manifest = self._manifest(response[_DESCRIPTOR])
+            if manifest is not None:
+                self._folder.put(self.planned.tag, manifest)
+        except LayoutError as error:
+            raise self._failure(error.reason) from error
+        except OSError as error:
+            raise self._failure(error.strerror or str(error)) from error
+
+    def _manifest(self, told: str) -> Descriptor | None:
+        """The manifest's descriptor, None where none was written.
+
+        The response has one only, whatever was exported beside it (solver/llbsolver/solver.go,
+        v0.11 to v0.32: the last one wins), so another's is made from what was written here last.
+        """
+        digest = self.ingest.newest
+        try:
+            descriptor = Descriptor.parse(json.loads(told))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise self._failure("the daemon's description of it cannot be read") from error
+        if descriptor.digest == digest or not digest:
+            return descriptor if digest else None
+        with os.fdopen(open_blob(self.ingest.folder, digest), "rb") as file:
+            data = file.read(_MAX_MANIFEST)
+        media_type = _media_type(data)
+        return media_type and Descriptor(media_type=media_type, digest=digest, size=len(data))
+
+    def _failure(self, reason: str) -> CacheError:
+        return CacheError(reason, dest=self.planned.folder)
+
+
+def _media_type(data: bytes) -> str:
+    """The type of a manifest, '' for a blob that is none, such as a layer."""
+    try:
+        document = json.loads(data)
+    except ValueError:
+        return ""
+    if not isinstance(document, dict) or document.get("schemaVersion") != 2:
+        return ""
+    usual = next((type_ for key, type_ in _TYPES.items() if key in document), "")
+    return str(document.get("mediaType") or usual)

@@ -1,0 +1,227 @@
+"""Caches of the build file to caches of a daemon, and to folders of this machine.
+
+What is in a folder is looked up here: a daemon is told a digest, and asks for the blobs (client/
+solve.go, v0.4 to v0.32). A folder or a tag that is not there yet is no fault, so that a first build
+is quiet; then nothing is sent.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+from buildfile.cachefolder import LATEST, CacheFolder
+from buildfile.cloudcaches import from_environment, missing
+from buildfile.ocilayout import LayoutError
+from daemon_shim import attributes, support
+from daemon_shim.info import DaemonInfo
+from daemon_shim.request import CacheOption
+from daemon_shim.session.blobs import open_blob
+from translator.target import CacheEntry
+
+Kind: TypeAlias = Literal["import", "export"]
+
+_PLACES: Mapping[Kind, str] = {"import": "src", "export": "dest"}
+_OURS = frozenset(("tag", "digest", "reset"))
+"""Attributes of a local cache that are this side's own, as they come in the build file."""
+# What tells caches of a type apart, with the daemon's defaults.
+_NAMED_BY: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "registry": MappingProxyType({"ref": ""}),
+        "gha": MappingProxyType({"scope": "buildkit"}),
+        "s3": MappingProxyType({"bucket": "", "prefix": "", "name": "buildkit"}),
+        "azblob": MappingProxyType({"container": "", "prefix": "", "name": "buildkit"}),
+    }
+)
+_TIMES = ((86400, "day"), (3600, "hour"), (60, "minute"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedCache:
+    """One cache as one daemon imports or exports it.
+
+    ``option`` is what the daemon is told; None where nothing is sent. ``folder`` is a local cache's
+    absolute path, and ``tag`` its name there; both are '' for other types. ``refusal`` says why the
+    daemon cannot do it, ``warning`` what is amiss though the build can go on, ``note`` what is done
+    another way, and ``found`` what is there now; each is '' where there is nothing to say.
+    """
+
+    entry: CacheEntry
+    kind: Kind
+    option: CacheOption | None
+    folder: str = ""
+    tag: str = ""
+    refusal: str = ""
+    warning: str = ""
+    note: str = ""
+    found: str = ""
+
+    @property
+    def type(self) -> str:
+        """The type of cache."""
+        return self.entry.type
+
+    @property
+    def shown(self) -> str:
+        """It as CSV, as in the build file, with all that is secret left out."""
+        place = {_PLACES[self.kind]: self.folder} if self.folder else {}
+        attrs = sorted({**place, **self.entry.attrs}.items())
+        words = (f"{key}={'***' if key in attributes.SECRET else value}" for key, value in attrs)
+        return ",".join([f"type={self.type}", *words])
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What it replaces where it is exported to, () where that cannot be told."""
+        if self.folder:
+            return (self.type, self.folder, self.tag)
+        keys = _NAMED_BY.get(self.type, {}) if self.option and not self.entry.free else {}
+        attrs = self.option.attrs if self.option else {}
+        return (self.type, *(attrs.get(k, usual) for k, usual in keys.items())) if keys else ()
+
+    @property
+    def store(self) -> str:
+        """The name under which the daemon asks for a local cache's blobs, '' for other types."""
+        if not self.folder or self.option is None:
+            return ""
+        return f"local:{self.option.attrs[_PLACES[self.kind]]}"
+
+    @property
+    def resets(self) -> bool:
+        """Whether blobs that no cache in the folder needs are removed after the build."""
+        return self.entry.attrs.get("reset") == "true"
+
+
+def plan_imports(
+    entries: Iterable[CacheEntry], info: DaemonInfo, environment: Mapping[str, str]
+) -> tuple[PlannedCache, ...]:
+    """Plan the caches to import. ``environment`` has the keys of services on the web."""
+    return tuple(
+        _checked(
+            _local_import(each) if each.folder else _elsewhere(each, "import", info, environment),
+            info,
+        )
+        for each in entries
+    )
+
+
+def plan_exports(
+    entries: Iterable[CacheEntry], info: DaemonInfo, environment: Mapping[str, str]
+) -> tuple[PlannedCache, ...]:
+    """Plan the caches that one build exports. ``environment`` is as for ``plan_imports``."""
+    planned: list[PlannedCache] = []
+    for each in entries:
+        if each.folder:
+            same = sum(before.folder == each.folder for before in planned)
+            made = _local_export(each, same)
+        else:
+            made = _elsewhere(each, "export", info, environment)
+        planned.append(_checked(made, info))
+    return tuple(planned)
+
+
+def options(caches: Iterable[PlannedCache]) -> tuple[CacheOption, ...]:
+    """What a daemon is told of caches."""
+    return tuple(each.option for each in caches if each.option is not None)
+
+
+# --- local caches ------------------------------------------------------------------------------
+
+
+def _local_import(entry: CacheEntry) -> PlannedCache:
+    digest = entry.attrs.get("digest", "")
+    tag = "" if digest else entry.attrs.get("tag", LATEST)
+    planned = PlannedCache(entry=entry, kind="import", option=None, folder=entry.folder, tag=tag)
+    try:
+        found = CacheFolder(entry.folder).find(digest or tag)
+    except LayoutError as error:
+        return replace(planned, warning=error.reason, found="cannot be read")
+    if found is None:
+        warning = f"the folder has no {digest}" if digest else ""
+        return replace(planned, warning=warning, found="not there" if digest else "not there yet")
+    try:
+        age = _age(entry.folder, found.digest)
+    except OSError as error:
+        warning = f"the manifest {found.digest} cannot be read: {error.strerror or error}"
+        return replace(planned, warning=warning, found="cannot be read")
+    attrs = {**_sent(entry), _PLACES["import"]: entry.folder, "digest": found.digest}
+    option = CacheOption(type=entry.type, attrs=attrs)
+    return replace(planned, option=option, found=f"{digest or tag}, {age}")
+
+
+def _local_export(entry: CacheEntry, same: int) -> PlannedCache:
+    """Plan an export; ``same`` others of the build go to the same folder.
+
+    Only by its name can the daemon's exporters into one folder be told apart: each then has its
+    own, which is a path of that folder all the same.
+    """
+    place = entry.folder + "/." * same
+    option = CacheOption(type=entry.type, attrs={**_sent(entry), _PLACES["export"]: place})
+    tag = entry.attrs.get("tag", LATEST)
+    return PlannedCache(entry=entry, kind="export", option=option, folder=entry.folder, tag=tag)
+
+
+def _sent(entry: CacheEntry) -> dict[str, str]:
+    return {key: value for key, value in entry.attrs.items() if key not in _OURS}
+
+
+def _age(folder: str, digest: str) -> str:
+    """How old a cache is, by its manifest's file. Raises OSError where that is missing."""
+    fd = open_blob(Path(folder), digest)
+    try:
+        seconds = time.time() - os.fstat(fd).st_mtime
+    finally:
+        os.close(fd)
+    for size, unit in _TIMES:
+        if (count := int(seconds // size)) > 0:
+            return f"{count} {unit}{'s' if count > 1 else ''} old"
+    return "less than a minute old"
+
+
+# --- other types -------------------------------------------------------------------------------
+
+
+def _elsewhere(
+    entry: CacheEntry, kind: Kind, info: DaemonInfo, environment: Mapping[str, str]
+) -> PlannedCache:
+    """Plan a cache that this machine does not hold. Without its keys nothing is sent."""
+    planned = PlannedCache(entry=entry, kind=kind, option=None)
+    if entry.free:
+        return replace(planned, option=CacheOption(type=entry.type, attrs=entry.attrs))
+    added = {
+        key: value
+        for key, value in from_environment(entry.type, entry.attrs, environment).items()
+        if not attributes.reason(info, _row(kind), entry.type, {key: value})
+    }
+    if why := missing(entry.type, {**added, **entry.attrs}):
+        return replace(planned, warning=why)
+    note = f"{', '.join(sorted(added))} from the environment" if added else ""
+    option = CacheOption(type=entry.type, attrs={**added, **entry.attrs})
+    return replace(planned, option=option, note=note)
+
+
+# --- what the daemon lacks ---------------------------------------------------------------------
+
+
+def _checked(planned: PlannedCache, info: DaemonInfo) -> PlannedCache:
+    """The same with what the daemon lacks: that refuses it, or changes little and is left out."""
+    row, type_ = _row(planned.kind), planned.type
+    if refusal := support.reason(info, row, type_):
+        return replace(planned, refusal=refusal)
+    if planned.option is None or planned.entry.free:
+        return planned
+    attrs = planned.option.attrs
+    if reason := attributes.reason(info, row, type_, attrs):
+        return replace(planned, refusal=f"{row} of type {type_}: {reason}")
+    slight = attributes.slight(info, row, type_, attrs)
+    kept = {key: value for key, value in attrs.items() if key not in slight}
+    option = replace(planned.option, attrs=kept)
+    return replace(planned, option=option, warning=planned.warning or "; ".join(slight.values()))
+
+
+def _row(kind: Kind) -> attributes.Kind:
+    return "cache-import" if kind == "import" else "cache-export"
