@@ -125,7 +125,7 @@ def prepare(
     logins = Auth(read_logins(environment))
     client = RegistryClient(logins.login)
     images = resolve_images(needed_images(drafts), daemon, services=[logins], client=client)
-    return plan(drafts, daemon.info(), images, no_cache=options.no_cache, epoch=epoch)
+    return plan(drafts, daemon.info(), images, no_cache=options.no_cache, environment=environment)
 
 
 def foresee(
@@ -146,7 +146,7 @@ def foresee(
     drafts = draft(project, project.select(targets), info, epoch)
     client = RegistryClient(read_logins(environment).login)
     images, unknown = resolve_without_daemon(needed_images(drafts), client)
-    made = plan(drafts, info, images, no_cache=options.no_cache, epoch=epoch)
+    made = plan(drafts, info, images, no_cache=options.no_cache, environment=environment)
     return replace(made, warnings=(*made.warnings, *unknown))
 
 

@@ -79,8 +79,9 @@ class CacheExport:
             return descriptor if digest else None
         with os.fdopen(open_blob(self.ingest.folder, digest), "rb") as file:
             data = file.read(_MAX_MANIFEST)
-        media_type = _media_type(data)
-        return media_type and Descriptor(media_type=media_type, digest=digest, size=len(data))
+        if not (media_type := _media_type(data)):
+            return None
+        return Descriptor(media_type=media_type, digest=digest, size=len(data))
 
     def _failure(self, reason: str) -> CacheError:
         return CacheError(reason, dest=self.planned.folder)

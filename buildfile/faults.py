@@ -98,6 +98,16 @@ def inline_without_image(target: Target) -> Diagnostic:
     )
 
 
+def old_cache_option(option: str, instead: str) -> Diagnostic:
+    """A cache on the command line in the form that it had before BuildKit v0.4."""
+    return Diagnostic(
+        code="old-form",
+        message=f"{option} with a reference alone is an old form",
+        hint=f"write {option} {instead}",
+        severity="warning",
+    )
+
+
 def cache_amiss(cache: PlannedCache, target: Target) -> Diagnostic:
     """A cache is not used, or not quite as the build file says; the build goes on."""
     where = f" in {cache.folder}" if cache.folder else ""

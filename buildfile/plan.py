@@ -26,6 +26,7 @@ from translator.stage import Instance, Run
 from translator.target import CacheEntry, Target
 
 _LAYOUTS = "source.ocilayout"
+_EPOCH = "SOURCE_DATE_EPOCH"
 _EMULATES: Release = (0, 4, 0)
 
 
@@ -109,12 +110,11 @@ def plan(
     images: Mapping[ImageNeed, ResolvedImage],
     *,
     no_cache: bool = False,
-    epoch: str = "",
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Plan:
     """Compile all jobs together, so that they share steps and each folder is sent once.
 
-    ``environment`` has the keys of caches that are services on the web.
+    ``environment`` may have SOURCE_DATE_EPOCH, and the keys of caches that are services on the web.
     """
     instances = [instance for each in drafts for instance in each.instances]
     compiled = iter(
@@ -133,7 +133,9 @@ def plan(
         jobs=jobs,
         notes=() if info.imagined else tuple(_notes(images)),
         refusals=tuple(_unique(_refusals(jobs, drafts, info))),
-        warnings=tuple(_unique((*_warnings(drafts, info, epoch), *_cache_warnings(jobs)))),
+        warnings=tuple(
+            _unique((*_warnings(drafts, info, environment.get(_EPOCH, "")), *_cache_warnings(jobs)))
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from buildfile.commands.cache_options import cache_fields, cache_options, old_forms
 from buildfile.commands.daemon_options import daemon_choice, daemon_options
 from buildfile.commands.file_options import file_options, load_options, pairs_of, targets_argument
 from translator.inputs import FieldOption
@@ -29,20 +30,7 @@ from translator.target import Secret, SshAgent
     metavar="type=TYPE[,KEY=VALUE]",
     help="Output, in place of the targets' own. A path alone is a local output.",
 )
-@click.option(
-    "--import-cache",
-    "imports",
-    multiple=True,
-    metavar="type=TYPE[,KEY=VALUE]",
-    help="Cache to import, in place of the targets' own.",
-)
-@click.option(
-    "--export-cache",
-    "exports",
-    multiple=True,
-    metavar="type=TYPE[,KEY=VALUE]",
-    help="Cache to export, in place of the targets' own.",
-)
+@cache_options
 @click.option(
     "--platform", "platforms", multiple=True, metavar="OS/ARCH", help="Platforms to build for."
 )
@@ -88,7 +76,7 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> N
         ssh=[each.id for each in agents],
     )
     project = load_project(files, shaping)
-    print_diagnostics(project.warnings)
+    print_diagnostics((*project.warnings, *old_forms(shaping.fields)))
     options = api.BuildOptions(
         daemon=daemon_choice(**given),
         secrets=secrets,
@@ -106,8 +94,6 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> N
 
 _FIELDS = {
     "--output": ("outputs", "outputs"),
-    "--import-cache": ("imports", "cache.import"),
-    "--export-cache": ("exports", "cache.export"),
     "--platform": ("platforms", "platforms"),
 }
 
@@ -117,6 +103,7 @@ def _fields(given: Mapping[str, Any]) -> Iterator[FieldOption]:
     for option, (name, key) in _FIELDS.items():
         for value in given[name]:
             yield FieldOption(option=option, key=key, value=value)
+    yield from cache_fields(given["imports"], given["exports"], given["export_opts"])
 
 
 def _secret(text: str) -> Secret:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from buildfile.files import LoadOptions, load_project
@@ -23,8 +24,10 @@ def planned(
     *targets: str,
     epoch: str = "",
     no_cache: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Plan:
     """The plan of a project whose stages need no images."""
     made = project(folder, text)
     drafts = draft(made, made.select(targets), info, epoch)
-    return plan(drafts, info, {}, epoch=epoch, no_cache=no_cache)
+    environment = {"SOURCE_DATE_EPOCH": epoch, **(environment or {})}
+    return plan(drafts, info, {}, no_cache=no_cache, environment=environment)

@@ -95,6 +95,8 @@ _EXPORTS: Mapping[str, Attributes] = MappingProxyType(
         "azblob": MappingProxyType({**_AZBLOB, **_EXPORTED}),
     }
 )
+# What a folder is called in each.
+_KEYS: Mapping[str, str] = MappingProxyType({"cache import": "src", "cache export": "dest"})
 
 
 def cache_import(node: Node, reading: Reading) -> CacheEntry | None:
@@ -129,7 +131,7 @@ def _cache(
     attrs = checked(entries, known[kind], f"{noun}s of type {kind}", reading) if kind else None
     if kind is None or attrs is None:
         return None
-    if kind == "registry" and not _is_ref(attrs.get("ref", ""), entries, reading):
+    if kind == "registry" and not _is_ref(attrs.get("ref", ""), entries, noun, reading):
         return None
     folder = ""
     if kind == "local":
@@ -150,7 +152,7 @@ def _known_kind(
     return kind_of(entries, known, "registry" if "ref" in entries.values else "", noun, reading)
 
 
-def _is_ref(ref: str, entries: Entries, reading: Reading) -> bool:
+def _is_ref(ref: str, entries: Entries, noun: str, reading: Reading) -> bool:
     """Whether the reference is one: a daemon would say so only when all is built."""
     if not ref:
         reading.missing("ref", entries.node)
@@ -159,7 +161,7 @@ def _is_ref(ref: str, entries: Entries, reading: Reading) -> bool:
         Reference.parse(ref)
     except ValueError as error:
         node = entries.values["ref"][1]
-        reading.found.at(node, faults.bad_cache_ref(ref, str(error), node.span))
+        reading.found.at(node, faults.bad_cache_ref(ref, str(error), _KEYS[noun], node.span))
         return False
     return True
 
@@ -168,8 +170,7 @@ def _folder(places: Mapping[str, str], entries: Entries, noun: str, reading: Rea
     """The absolute folder of a local cache, '' where it is missing or unclear."""
     node = entries.node
     if not places:
-        key = "src" if noun == "cache import" else "dest"
-        reading.found.at(node, faults.no_cache_folder(noun, key, node.span))
+        reading.found.at(node, faults.no_cache_folder(noun, _KEYS[noun], node.span))
         return ""
     found = {resolve(path, node.span.file.folder, reading.home) for path in places.values()}
     if len(found) > 1:

@@ -357,10 +357,10 @@ def two_cache_folders(keys: Sequence[str], span: Span) -> Diagnostic:
     )
 
 
-def bad_cache_ref(ref: str, reason: str, span: Span) -> Diagnostic:
+def bad_cache_ref(ref: str, reason: str, key: str, span: Span) -> Diagnostic:
     """A registry cache whose reference cannot be one."""
     looks_local = ref.startswith((".", "/", "~"))
-    hint = f"for a folder, write type=local,dest={ref}" if looks_local else None
+    hint = f"for a folder, write type=local,{key}={ref}" if looks_local else None
     return Diagnostic(
         code="bad-value",
         message=f"ref cannot be {ref!r}: {reason}",
