@@ -40,6 +40,12 @@ class Export:
         return self.output.type in _IMAGES
 
     @property
+    def archived(self) -> bool:
+        """Whether a tar archive is made on this side, of the files that a local exporter sends."""
+        made = self.exporter.type if self.exporter else ""
+        return (self.output.type, made) == ("tar", "local")
+
+    @property
     def by_engine(self) -> bool:
         """Whether an engine without the containerd image store makes it."""
         return self.exporter is not None and self.exporter.type == "moby"
@@ -59,6 +65,8 @@ def export(output: Output, target: Target, info: DaemonInfo, epoch: str = "") ->
             return _loaded(output, attrs, info, epoch)
     # A folder is made like the result on this side, by any daemon (FolderOutput).
     attrs.pop("mode", None)
+    if output.type == "tar" and support.reason(info, "exporter", "tar"):
+        return _archived(output, attrs, target, info)
     return _plain(
         output, Exporter(type=output.type, attrs=_dated(attrs, info, epoch)), info, target
     )
@@ -96,6 +104,24 @@ def _plain(output: Output, exporter: Exporter, info: DaemonInfo, target: Target)
         exporter=exporter,
         dest="" if stays else output.dest or STDOUT,
         refusal=next((reason for reason in reasons if reason), ""),
+    )
+
+
+def _archived(
+    output: Output, attrs: Mapping[str, str], target: Target, info: DaemonInfo
+) -> Export:
+    """A tar archive where the daemon has no exporter for one: made here of a local output."""
+    lacks = support.reason(info, "exporter", "tar")
+    reasons = (
+        attributes.reason(info, "exporter", "tar", attrs),
+        f"several platforms in one {lacks}" if len(target.platforms) > 1 else "",
+    )
+    return Export(
+        output=output,
+        exporter=Exporter(type="local", attrs=attrs),
+        dest=output.dest or STDOUT,
+        refusal=next((reason for reason in reasons if reason), ""),
+        note="the archive is made here, of the files that the daemon sends",
     )
 
 

@@ -247,7 +247,10 @@ def _output(planned: Export) -> Output | None:
         return None
     if planned.output.type == "local":
         return FolderOutput(planned.dest, delete=planned.output.attrs.get("mode") == "delete")
-    return StreamOutput(sys.stdout.buffer) if planned.dest == STDOUT else FileOutput(planned.dest)
+    archived = planned.archived
+    if planned.dest == STDOUT:
+        return StreamOutput(sys.stdout.buffer, archived=archived)
+    return FileOutput(planned.dest, archived=archived)
 
 
 def _folders(job: Job) -> dict[str, LocalFolder]:

@@ -57,7 +57,8 @@ def _row(
 _OLDEST = releases.FIRST
 ROWS: dict[tuple[Kind, str], Row] = {
     ("exporter", "local"): _row("local output", _OLDEST),
-    ("exporter", "tar"): _row("tar output", (0, 5, 0)),
+    # v0.5.0 to v0.7.0 have one that writes symbolic links as hard links (fsutil's tarwriter.go).
+    ("exporter", "tar"): _row("tar output", (0, 7, 1)),
     ("exporter", "oci"): _row("output as an OCI archive", _OLDEST, _WITH_CONTENT),
     ("exporter", "docker"): _row("output as a Docker archive", _OLDEST, _WITH_CONTENT),
     ("exporter", "image"): _row("image exporter", _OLDEST, _WITH_CONTENT),

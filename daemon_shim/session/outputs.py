@@ -15,10 +15,11 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import BinaryIO
 
+from daemon_shim.session.archive import ArchiveReceiver
 from daemon_shim.session.place import ConflictError, merge
-from daemon_shim.session.receiving import BytesReceiver, TreeReceiver, write_all
+from daemon_shim.session.receiving import BytesReceiver, TreeReceiver
 from daemon_shim.session.service import Call, Handler, RpcError
-from daemon_shim.session.stream_receiver import StreamReceiver
+from daemon_shim.session.sinks import FileSink, StreamSink
 from daemon_shim.session.tree import Tree
 
 _METADATA = "exporter-md-"
@@ -176,10 +177,14 @@ class FolderOutput(Output):
 
 
 class FileOutput(Output):
-    """A file, for the tar, oci and docker exporters. It appears when all of it is there."""
+    """A file, for the tar, oci and docker exporters. It appears when all of it is there.
 
-    def __init__(self, dest: str | os.PathLike[str]) -> None:
+    If ``archived``, it is an archive that is made here of what a local exporter sends.
+    """
+
+    def __init__(self, dest: str | os.PathLike[str], *, archived: bool = False) -> None:
         super().__init__(os.fspath(dest))
+        self._receiver_type = ArchiveReceiver if archived else BytesReceiver
         self._place = Path(dest).resolve()
         self._partial: Path | None = None
         self._fd = -1
@@ -202,7 +207,7 @@ class FileOutput(Output):
         self._fd = os.open(self._partial, flags, 0o666)
         if self._place.exists():
             os.fchmod(self._fd, stat.S_IMODE(self._place.stat().st_mode) & 0o777)
-        return BytesReceiver(call, self, lambda piece: write_all(self._fd, piece))
+        return self._receiver_type(call, self, lambda _: FileSink(self._fd))
 
     def _commit(self) -> None:
         assert self._partial is not None  # noqa: S101 - a stream came
@@ -227,11 +232,13 @@ class StreamOutput(Output):
     """An open stream such as standard output, for the exporters that send one file.
 
     What is written there cannot be taken back, so that a failed build may leave a part.
+    ``archived`` is as for a file.
     """
 
-    def __init__(self, stream: BinaryIO, name: str = "-") -> None:
+    def __init__(self, stream: BinaryIO, name: str = "-", *, archived: bool = False) -> None:
         super().__init__(name)
         self._stream = stream
+        self._receiver_type = ArchiveReceiver if archived else BytesReceiver
 
     def check(self) -> None:
         """A stream is open already."""
@@ -239,7 +246,9 @@ class StreamOutput(Output):
     def _receiver(self, call: Call) -> Handler:
         if self._streams > 1:
             raise OutputError("a second stream came for one file", dest=self.dest)
-        return StreamReceiver(call, self, self._stream)
+        return self._receiver_type(
+            call, self, lambda failure: StreamSink(call, self._stream, failure)
+        )
 
     def _commit(self) -> None:
         self._stream.flush()

@@ -21,6 +21,8 @@ BYTES_DATA = 0x0A
 
 _PATH = 0x0A
 _MODE = 0x10
+_UID = 0x18
+_GID = 0x20
 _SIZE = 0x28
 _MTIME = 0x30
 _LINKNAME = 0x3A
@@ -43,10 +45,14 @@ class PacketError(Exception):
 
 
 class Stat(NamedTuple):
-    """An entry of a tree. ``mode`` is Go's FileMode; ``mtime`` nanoseconds since 1970."""
+    """An entry of a tree. ``mode`` is Go's FileMode; ``mtime`` nanoseconds since 1970.
+
+    ``owner`` is a user and a group.
+    """
 
     path: bytes
     mode: int
+    owner: tuple[int, int]
     size: int
     mtime: int
     linkname: bytes
@@ -112,6 +118,7 @@ def read_stat(data: bytes) -> Stat:
     return Stat(
         blob(_PATH, b""),
         number(_MODE, 0),
+        (number(_UID, 0), number(_GID, 0)),
         _signed(number(_SIZE, 0)),
         _signed(number(_MTIME, 0)),
         blob(_LINKNAME, b""),

@@ -2,7 +2,8 @@
 
 The tree's protocol is fsutil's, with the daemon as its sender (send.go, all releases): it announces
 entries in order, we ask for files by their index, it sends their pieces and an empty one as the
-end; our FIN says that all is there, and its FIN ends the call, for it never half-closes.
+end; our FIN says that all is there, and its FIN ends the call, for it never half-closes. What is
+made of a tree is for ``TreeReceiver`` here, or ``daemon_shim.session.archive``.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
 from daemon_shim.session import diffcopy, packets
 from daemon_shim.session.packets import PacketError, Stat
 from daemon_shim.session.service import Call, RpcError
+from daemon_shim.session.sinks import Failure, Sink, write_all
 from daemon_shim.session.tree import (
     GO_DEVICE,
     GO_DIR,
@@ -55,11 +58,11 @@ class Report(Protocol):
 
 
 class Receiver:
-    """What both kinds share: any failure is reported, and ends the call with its status."""
+    """What all kinds share: any failure is reported, and ends the call with its status."""
 
     def __init__(self, call: Call, report: Report) -> None:
-        self._call = call
-        self._report = report
+        self.call = call
+        self.report = report
         self._over = False
 
     def _attempt(self, work: Callable[[], None]) -> None:
@@ -68,15 +71,16 @@ class Receiver:
         except PacketError as error:
             raise self._failure(f"the daemon broke the protocol: {error}") from error
         except OSError as error:
-            raise self._os_failure(error) from error
+            raise self.os_failure(error) from error
 
     def _failure(self, reason: str, code: int = _UNKNOWN, told: str = "") -> RpcError:
         """Report ``reason`` and return the error for the daemon, which is told no local path."""
         self._over = True
-        self._report.fail(reason)
+        self.report.fail(reason)
         return RpcError(code, f"client: {told or reason}")
 
-    def _os_failure(self, error: OSError) -> RpcError:
+    def os_failure(self, error: OSError) -> RpcError:
+        """Report that the output cannot be written."""
         text = error.strerror or str(error)
         name = error.filename2 or error.filename
         where = f" ({os.fsdecode(name)})" if isinstance(name, (str, bytes)) else ""
@@ -85,13 +89,13 @@ class Receiver:
 
     def _complete(self) -> None:
         self._over = True
-        self._report.complete()
+        self.report.complete()
 
     def half_closed(self) -> None:
         """The daemon sends no more."""
         if not self._over:
             raise self._failure("the daemon stopped sending before the end")
-        self._call.finish()
+        self.call.finish()
 
     def writable(self) -> None:
         """Nothing waits to be sent."""
@@ -100,15 +104,15 @@ class Receiver:
         """Note a call that was broken off."""
         if not self._over:
             self._over = True
-            self._report.fail("the daemon broke off before the end")
+            self.report.fail("the daemon broke off before the end")
 
 
 class BytesReceiver(Receiver):
-    """Takes one file's bytes; ``write`` gets pieces that are valid only during the call."""
+    """Takes one file's bytes into a sink."""
 
-    def __init__(self, call: Call, report: Report, write: Callable[[memoryview], None]) -> None:
+    def __init__(self, call: Call, report: Report, open_sink: Callable[[Failure], Sink]) -> None:
         super().__init__(call, report)
-        self._write = write
+        self._sink = open_sink(self.os_failure)
 
     def message(self, data: memoryview) -> None:
         """Write one message's bytes."""
@@ -118,19 +122,78 @@ class BytesReceiver(Receiver):
         _, blobs, _ = packets.scan(data)
         piece = blobs.get(packets.BYTES_DATA)
         if piece:
-            self._write(piece)
+            self._sink.write(piece)
 
     def half_closed(self) -> None:
-        """All bytes are there."""
+        """All bytes came; the call ends when they are written."""
         if not self._over:
-            self._complete()
-            self._call.finish()
+            self._sink.end(self._written)
+
+    def _written(self) -> None:
+        self._complete()
+        self.call.finish()
 
 
-def write_all(fd: int, data: memoryview) -> None:
-    """Write all of ``data``. Raises OSError."""
-    while data:
-        data = data[os.write(fd, data) :]
+class TreePackets(Receiver, ABC):
+    """Follows the protocol of a tree. What becomes of its entries is for subclasses."""
+
+    def __init__(self, call: Call, report: Report) -> None:
+        super().__init__(call, report)
+        self.all_listed = False
+        """Whether all entries came."""
+        self._count = 0
+
+    def message(self, data: memoryview) -> None:
+        """Take one packet."""
+        self._attempt(lambda: self._packet(data))
+
+    def finish(self) -> None:
+        """Tell the daemon that all is there."""
+        # Complete before the daemon hears of it: it may end the solve before its FIN is here.
+        self._complete()
+        self.call.send_framed(diffcopy.FINISHED)
+
+    @abstractmethod
+    def entry(self, number: int, entry: Stat) -> None:
+        """An entry came; ``number`` asks for its content."""
+
+    @abstractmethod
+    def listed(self) -> None:
+        """The last entry came."""
+
+    @abstractmethod
+    def content(self, number: int, data: memoryview | None) -> None:
+        """A piece of a file that was asked for came, or with None its end."""
+
+    def _packet(self, data: memoryview) -> None:
+        numbers, blobs, _ = packets.scan(data)
+        kind = numbers.get(packets.PACKET_TYPE, diffcopy.STAT)
+        if kind == diffcopy.DATA:
+            self.content(numbers.get(packets.PACKET_ID, 0), blobs.get(packets.PACKET_DATA))
+        elif kind == diffcopy.STAT:
+            self._stat(blobs.get(packets.PACKET_STAT))
+        elif kind == diffcopy.FIN:
+            self._fin()
+        elif kind == diffcopy.ERR:
+            text = bytes(blobs.get(packets.PACKET_DATA, b"")).decode("utf-8", "replace")
+            raise self._failure(f"the daemon failed to send: {text}")
+        else:
+            raise PacketError(f"a packet of type {kind}")
+
+    def _stat(self, data: memoryview | None) -> None:
+        if self.all_listed:
+            raise PacketError("an entry after the last")
+        if data is None:
+            self.all_listed = True
+            self.listed()
+            return
+        self.entry(self._count, packets.read_stat(bytes(data)))
+        self._count += 1
+
+    def _fin(self) -> None:
+        if not self._over:
+            raise PacketError("an end before the end")
+        self.call.finish()
 
 
 class _File:
@@ -146,53 +209,29 @@ class _File:
         self.size = 0
 
 
-class TreeReceiver(Receiver):
-    """Takes a tree. ``devices`` allows device nodes; otherwise they are left out with a warning."""
+class TreeReceiver(TreePackets):
+    """Takes a tree into a folder.
+
+    ``devices`` allows device nodes; otherwise they are left out with a warning.
+    """
 
     def __init__(self, call: Call, report: Report, tree: Tree, *, devices: bool) -> None:
         super().__init__(call, report)
         self._tree = tree
         self._devices = devices
-        self._place = _Place(tree.root)
-        self._count = 0
-        self._listed = False
+        self._place = Place(tree.root)
         self._files: dict[int, _File] = {}
         self._links: list[tuple[Folder, bytes, bytes]] = []
         self._asked = bytearray()
 
-    def message(self, data: memoryview) -> None:
-        """Take one packet."""
-        self._attempt(lambda: self._packet(data))
+    def listed(self) -> None:
+        """Ask for the last files."""
+        self._ask()
+        self._end_if_all()
 
-    def _packet(self, data: memoryview) -> None:
-        numbers, blobs, _ = packets.scan(data)
-        kind = numbers.get(packets.PACKET_TYPE, diffcopy.STAT)
-        if kind == diffcopy.DATA:
-            self._data(numbers.get(packets.PACKET_ID, 0), blobs.get(packets.PACKET_DATA))
-        elif kind == diffcopy.STAT:
-            self._stat(blobs.get(packets.PACKET_STAT))
-        elif kind == diffcopy.FIN:
-            self._fin()
-        elif kind == diffcopy.ERR:
-            text = bytes(blobs.get(packets.PACKET_DATA, b"")).decode("utf-8", "replace")
-            raise self._failure(f"the daemon failed to send: {text}")
-        else:
-            raise PacketError(f"a packet of type {kind}")
-
-    def _stat(self, data: memoryview | None) -> None:
-        if self._listed:
-            raise PacketError("an entry after the last")
-        if data is None:
-            self._listed = True
-            self._ask()
-            self._end_if_all()
-            return
-        entry = packets.read_stat(bytes(data))
+    def entry(self, number: int, entry: Stat) -> None:
+        """Make an entry, or ask for its content."""
         folder, name = self._place.of(entry.path)
-        self._make(folder, name, entry)
-        self._count += 1
-
-    def _make(self, folder: Folder, name: bytes, entry: Stat) -> None:
         kind = entry.mode & GO_TYPE
         if kind == GO_DIR:
             self._place.enter(self._tree.folder(folder, name, entry))
@@ -201,21 +240,22 @@ class TreeReceiver(Receiver):
         elif entry.linkname:
             self._links.append((folder, name, entry.linkname))
         elif not kind:
-            self._files[self._count] = _File(folder, name, entry)
-            self._asked += packets.framed_request(self._count)
+            self._files[number] = _File(folder, name, entry)
+            self._asked += packets.framed_request(number)
             if len(self._files) == 1 or len(self._asked) >= _REQUESTS * 8:
                 self._ask()
         elif kind == GO_FIFO or (kind & GO_DEVICE and self._devices):
             self._tree.special(folder, name, entry)
         else:
-            self._report.warn(f"{os.fsdecode(entry.path)}: special files are not written")
+            self.report.warn(f"{os.fsdecode(entry.path)}: special files are not written")
 
     def _ask(self) -> None:
         if self._asked:
-            self._call.send_framed(self._asked)
+            self.call.send_framed(self._asked)
             self._asked = bytearray()
 
-    def _data(self, number: int, data: memoryview | None) -> None:
+    def content(self, number: int, data: memoryview | None) -> None:
+        """Write a piece of a file."""
         file = self._files.get(number)
         if file is None:
             raise PacketError(f"data of entry {number}, which was not asked for")
@@ -239,18 +279,12 @@ class TreeReceiver(Receiver):
         self._end_if_all()
 
     def _end_if_all(self) -> None:
-        if not self._listed or self._files:
+        if not self.all_listed or self._files:
             return
         for folder, name, target in self._links:
-            self._tree.link(folder, name, _checked(target))
-        # Complete before the daemon hears of it: it may end the solve before its FIN is here.
-        self._complete()
-        self._call.send_framed(diffcopy.FINISHED)
-
-    def _fin(self) -> None:
-        if not self._over:
-            raise PacketError("an end before the end")
-        self._call.finish()
+            check_link(target)
+            self._tree.link(folder, name, target)
+        self.finish()
 
     def closed(self) -> None:
         """Close the files that are still open."""
@@ -262,7 +296,7 @@ class TreeReceiver(Receiver):
         self._files.clear()
 
 
-class _Place:
+class Place:
     """Where the stream stands: entries come sorted, each in a folder that came before."""
 
     def __init__(self, root: Folder) -> None:
@@ -296,10 +330,10 @@ def _check_name(path: bytes, name: bytes) -> None:
         raise PacketError(f"{_shown(path)} is not a path")
 
 
-def _checked(target: bytes) -> bytes:
+def check_link(target: bytes) -> None:
+    """Raise PacketError if a hard link's target is no path in the tree."""
     for name in target.split(b"/"):
         _check_name(target, name)
-    return target
 
 
 def _shown(path: bytes) -> str:

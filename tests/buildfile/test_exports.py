@@ -54,8 +54,16 @@ def test_a_buildkitd_makes_archives(buildkitd: DaemonInfo) -> None:
         assert planned(kind, buildkitd, dest="-").dest == "-"
 
 
-def test_tar_is_newer_than_the_first_release() -> None:
-    assert "needs BuildKit v0.5" in planned("tar", info((0, 3, 3)), dest="/a.tar").refusal
+@pytest.mark.parametrize("release", [(0, 3, 3), (0, 7, 0)])
+def test_where_no_exporter_makes_a_tar_archive_it_is_made_here(
+    release: tuple[int, int, int],
+) -> None:
+    made = planned("tar", info(release), dest="/a.tar")
+    assert (exporter(made), made.dest, made.refusal) == (("local", {}), "/a.tar", "")
+    assert made.archived and "made here" in made.note
+    several = planned("tar", info(release), platforms=(AMD64, ARM64))
+    assert "several platforms in one tar output needs BuildKit v0.7.1" in several.refusal
+    assert not planned("tar", V8).archived and not planned("local", V8, dest="/a").archived
 
 
 def test_an_engine_with_the_containerd_store_loads_docker_images() -> None:

@@ -128,7 +128,7 @@ def test_the_oldest_has_registry_refs_and_nothing_else() -> None:
         (V3, {"cache_exports": (registry("r", **{"oci-mediatypes": "true"}),)}, "oci-mediatypes"),
         (V3, {"cache_imports": (registry("r", mode="max"),)}, "cache attribute mode"),
         (V10, {"cache_exports": (registry("r"), FOLDER)}, "more than one cache export"),
-        (V4, {"exporters": (TAR,)}, "tar output needs BuildKit v0.5"),
+        (V4, {"exporters": (TAR,)}, "tar output needs BuildKit v0.7.1"),
     ],
 )
 def test_what_would_be_lost_is_refused(

@@ -57,7 +57,7 @@ def test_the_oldest_knows_four_exporters_and_registry_caches() -> None:
 @pytest.mark.parametrize(
     ("release", "kind", "name", "since"),
     [
-        ((0, 4, 0), "exporter", "tar", "v0.5"),
+        ((0, 7, 0), "exporter", "tar", "v0.7.1"),
         ((0, 3, 3), "cache-export", "local", "v0.4"),
         ((0, 8, 3), "cache-export", "gha", "v0.9"),
         ((0, 10, 6), "several", "cache-exports", "v0.11"),

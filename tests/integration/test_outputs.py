@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tarfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,6 +92,35 @@ def test_tar_to_a_file_and_to_standard_output(work: Workspace) -> None:
     assert [path.name for path in (work.folder / "new").iterdir()] == ["app.tar"]
     assert archive(_build(work, "[{type: tar}]").data) == _TREE
     assert archive(_build(work, "[]", "-o", "-").data) == _TREE
+
+
+def test_a_tar_archive_has_owners_modes_links_and_times(work: Workspace) -> None:
+    work.build("""
+version: 1
+vars:
+  BASE: none
+stages:
+  app:
+    from: {image: "${BASE}"}
+    steps:
+      - run: |
+          mkdir -p /t/dir && cd /t
+          echo text > a && chmod 4755 a && ln a hard && ln -s a soft && : > empty
+          touch -d '2020-01-02 03:04:05' a dir
+targets:
+  app: {stage: app, outputs: ["type=tar,dest=a.tar"]}
+""")
+    with tarfile.open(work.folder / "a.tar") as tar:
+        found = {each.name: each for each in tar if each.name.startswith("t/")}
+    assert {name: (each.type, each.linkname) for name, each in found.items()} == {
+        "t/a": (tarfile.REGTYPE, ""),
+        "t/dir": (tarfile.DIRTYPE, ""),
+        "t/empty": (tarfile.REGTYPE, ""),
+        "t/hard": (tarfile.LNKTYPE, "t/a"),
+        "t/soft": (tarfile.SYMTYPE, "a"),
+    }
+    assert (found["t/a"].mode, found["t/a"].size, found["t/a"].uid) == (0o4755, 5, 0)
+    assert found["t/a"].mtime == found["t/dir"].mtime
 
 
 def test_oci_and_docker_archives(work: Workspace, info: DaemonInfo) -> None:
