@@ -34,10 +34,11 @@ def lacks_capability(need: Need, info: DaemonInfo) -> Diagnostic:
     row = CAPABILITIES.get(need.capability)
     disabled = info.disabled.get(need.capability)
     why = f"has it switched off: {disabled}" if disabled else f"is BuildKit {info.version}"
+    note = f"; {need.note}" if need.note else ""
     return Diagnostic(
         code="daemon-lacks",
         message=f"{need.what} needs BuildKit {row.since if row else 'of another release'}, "
-        f"and {info.address} {why}",
+        f"and {info.address} {why}{note}",
         span=need.span,
         hint="choose another daemon with --daemon",
     )

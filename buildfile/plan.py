@@ -124,6 +124,7 @@ def plan(
             ignores=ignore_patterns(instances),
             no_cache=no_cache or _uncached(drafts),
             caps=info.llb_caps,
+            native=Platform.parse(info.default_platform) if info.default_platform else None,
             unique=uuid.uuid4().hex,
         )
     )

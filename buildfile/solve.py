@@ -29,6 +29,7 @@ from daemon_shim.session.content import Content
 from daemon_shim.session.filesend import FileSend
 from daemon_shim.session.filesync import FileSync, LocalFolder, SourceFault
 from daemon_shim.session.host import SessionHost
+from daemon_shim.session.memory import MemoryFolder
 from daemon_shim.session.outputs import FileOutput, FolderOutput, Output, StreamOutput
 from daemon_shim.session.service import Service
 from translator.reference import Reference
@@ -253,14 +254,16 @@ def _output(planned: Export) -> Output | None:
     return FileOutput(planned.dest, archived=archived)
 
 
-def _folders(job: Job) -> dict[str, LocalFolder]:
-    return {
-        use.name: LocalFolder(
-            path=use.path, include=use.include, exclude=use.exclude, follow=use.follow
-        )
-        for part in job.parts
-        for use in part.locals
-    }
+def _folders(job: Job) -> dict[str, LocalFolder | MemoryFolder]:
+    folders: dict[str, LocalFolder | MemoryFolder] = {}
+    for part in job.parts:
+        for use in part.locals:
+            folders[use.name] = LocalFolder(
+                path=use.path, include=use.include, exclude=use.exclude, follow=use.follow
+            )
+        for program in part.programs:
+            folders[program.name] = MemoryFolder({program.file: program.data})
+    return folders
 
 
 def _stores(job: Job) -> dict[str, Path]:

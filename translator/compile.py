@@ -11,16 +11,17 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping, 
 from functools import partial
 from types import MappingProxyType
 
-from translator.compiled import Compiled, ImageNeed, Need, ResolvedImage
+from translator.compiled import Compiled, ImageNeed, Lowering, Need, Program, ResolvedImage
 from translator.diagnostic import Diagnostic, InvalidFileError
 from translator.llb.assemble import Assembly, Options, assemble
 from translator.llb.capabilities import FEATURES
-from translator.llb.graph import ExecOp, Payload, SessionFile, SourceOp, Use
+from translator.llb.graph import Detour, ExecOp, Payload, SessionFile, SourceOp, Use
 from translator.llb.imageconfig import ImageConfig
-from translator.llb.lower import lower
+from translator.llb.lower import Terms, lower
 from translator.llb.marshal import Definition, marshal
 from translator.llb.sources import image_need
 from translator.pause import no_collection
+from translator.platform import Platform
 from translator.stage import (
     BindMount,
     CacheMount,
@@ -62,6 +63,7 @@ def compile_instances(  # noqa: PLR0913 -- each is a setting of its own, by name
     ignores: Mapping[str, tuple[str, ...]] = _NOTHING,
     no_cache: bool | Collection[str] = False,
     caps: Container[str] | None = None,
+    native: Platform | None = None,
     unique: str = "",
 ) -> tuple[Compiled, ...]:
     """Compile instances together, so that they share what is equal. One result for each.
@@ -69,7 +71,8 @@ def compile_instances(  # noqa: PLR0913 -- each is a setting of its own, by name
     ``images`` answers ``images_needed``; an image of a registry without an answer stays unpinned,
     with an empty config. ``ignores`` has the patterns of ignore files by the folder of the local
     source. ``no_cache`` is for all, or for the steps of the stages it names. ``caps`` are the LLB
-    capabilities that the daemon lists (None: all), for other ways where some are missing.
+    capabilities that the daemon lists (None: all), for other ways where some are missing; one of
+    them is a helper program, which ``native``, the daemon's own platform, decides on.
     ``unique`` sets local folders of this run apart from those of runs at the same time on the
     same daemon, which would otherwise be taken for the same: pass a new one for every build.
 
@@ -77,10 +80,12 @@ def compile_instances(  # noqa: PLR0913 -- each is a setting of its own, by name
     ValueError for an image config that is none.
     """
     options = Options(images=images, ignores=ignores, no_cache=no_cache, unique=unique)
+    terms = Terms(caps=caps, native=native, unique=unique)
     with no_collection():
         assembly = assemble(instances, options)
-        definitions = marshal(lower(assembly.graph, caps))
-        return tuple(map(partial(_compiled, assembly), instances, definitions, assembly.configs))
+        graph, programs = lower(assembly.graph, terms)
+        compiled = partial(_compiled, assembly, {each.name: each for each in programs})
+        return tuple(map(compiled, instances, marshal(graph), assembly.configs))
 
 
 # --- what images are there -------------------------------------------------------------------
@@ -115,7 +120,11 @@ def _copied(stage: Stage) -> Iterator[Origin]:
 
 
 def _compiled(
-    assembly: Assembly, instance: Instance, definition: Definition, config: ImageConfig
+    assembly: Assembly,
+    programs: Mapping[str, Program],
+    instance: Instance,
+    definition: Definition,
+    config: ImageConfig,
 ) -> Compiled:
     session = _Session(definition.payloads)
     return Compiled(
@@ -125,12 +134,14 @@ def _compiled(
         vertices=len(definition.payloads),
         spans=definition.spans,
         names=definition.names,
-        locals=tuple(assembly.locals[name] for name in sorted(session.locals)),
+        locals=tuple(assembly.locals[name] for name in sorted(session.locals - programs.keys())),
+        programs=tuple(programs[name] for name in sorted(session.locals & programs.keys())),
         stores={store: assembly.stores[store] for store in sorted(session.stores)},
         secrets=tuple(sorted(session.secrets)),
         ssh=tuple(sorted(session.ssh)),
         entitlements=tuple(sorted(session.entitlements)),
         needs=_needs(definition.uses),
+        lowerings=_lowerings(definition.detours),
     )
 
 
@@ -138,9 +149,25 @@ def _needs(uses: Iterable[Use]) -> tuple[Need, ...]:
     first: dict[str, Use] = {}
     for use in uses:
         first.setdefault(use.feature, use)
-    features = ((FEATURES[use.feature], use.span) for use in first.values())
+    features = ((FEATURES[use.feature], use) for use in first.values())
     return tuple(
-        Need(capability=feature.proof, what=feature.what, span=span) for feature, span in features
+        Need(capability=feature.proof, what=feature.what, span=use.span, note=use.note)
+        for feature, use in features
+    )
+
+
+def _lowerings(detours: Iterable[Detour]) -> tuple[Lowering, ...]:
+    """Each way once for each place in the build file."""
+    features = ((FEATURES[each.feature], each) for each in dict.fromkeys(detours))
+    return tuple(
+        Lowering(
+            capability=feature.proof,
+            what=feature.what,
+            since=feature.since,
+            how=each.how,
+            span=each.span,
+        )
+        for feature, each in features
     )
 
 

@@ -64,11 +64,39 @@ class LocalUse:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Program:
+    """A program of our own that the session serves as ``file`` in the local source ``name``."""
+
+    name: str
+    file: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Need:
-    """One capability that a definition uses: ``capability`` as the daemon lists it, and where."""
+    """One capability that a definition uses: ``capability`` as the daemon lists it, and where.
+
+    ``note`` says why there is no other way, where there could have been one.
+    """
 
     capability: str
     what: str
+    span: Span
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lowering:
+    """A feature that the daemon lacks, done another way with the same result.
+
+    ``capability`` and ``what`` are as in ``Need``, ``since`` is the release that has it
+    (``v0.5.0``), and ``how`` the other way, as in "... is done by a helper program".
+    """
+
+    capability: str
+    what: str
+    since: str
+    how: str
     span: Span
 
 
@@ -88,8 +116,10 @@ class Compiled:
     spans: Mapping[str, tuple[Span, ...]]
     names: Mapping[str, str]
     locals: tuple[LocalUse, ...] = ()
+    programs: tuple[Program, ...] = ()
     stores: Mapping[str, str]
     secrets: tuple[str, ...] = ()
     ssh: tuple[str, ...] = ()
     entitlements: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
+    lowerings: tuple[Lowering, ...] = ()

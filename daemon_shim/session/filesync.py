@@ -10,15 +10,17 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Generic, Protocol, TypeVar
 from urllib.parse import unquote_plus
 
 from daemon_shim.session import diffcopy
 from daemon_shim.session.filedata import FileData
+from daemon_shim.session.memory import MemoryData, MemoryFolder
 from daemon_shim.session.patterns import PatternError
 from daemon_shim.session.root import Root
 from daemon_shim.session.selection import Patterns, Selection
 from daemon_shim.session.service import Call, Handler, Metadata, Opener, RpcError, Status
-from daemon_shim.session.walk import Listed, SourceError, Walk
+from daemon_shim.session.walk import SourceError, Walk
 
 METHOD = "/moby.filesync.v1.FileSync/DiffCopy"
 _LOW_WATER = 64 << 10
@@ -59,7 +61,7 @@ class FileSync:
 
     def __init__(
         self,
-        sources: Mapping[str, LocalFolder],
+        sources: Mapping[str, LocalFolder | MemoryFolder],
         *,
         failed: Callable[[SourceFault], None] | None = None,
     ) -> None:
@@ -83,6 +85,8 @@ class FileSync:
         if folder is None:
             raise RpcError(_NOT_FOUND, f"no access allowed to dir {name!r}")
         record = partial(self._record, name)
+        if isinstance(folder, MemoryFolder):
+            return _Sender(call, folder.open(), MemoryData(), record)
         try:
             return _open_folder(call, folder, record)
         except PatternError as error:
@@ -105,7 +109,8 @@ def _open_folder(call: Call, folder: LocalFolder, record: Callable[[SourceError]
     root = Root(folder.path)
     try:
         sets = dict.fromkeys((folder.patterns, _asked(call.metadata)))
-        return _Sender(call, root, Walk(root, Selection(root, tuple(sets))), record)
+        walk = Walk(root, Selection(root, tuple(sets)))
+        return _Sender(call, walk, FileData(root), record, root.close)
     except BaseException:
         root.close()
         raise
@@ -127,19 +132,49 @@ def _values(metadata: Metadata, key: str) -> tuple[str, ...]:
     return values
 
 
-class _Sender:
+_File = TypeVar("_File")
+
+
+class _Listing(Protocol[_File]):
+    """What is in a folder: batches of STAT packets, and the files that may be asked for, by id."""
+
+    files: dict[int, _File]
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None: ...
+
+
+class _Data(Protocol[_File]):
+    """The data of files, as batches of DATA packets; none when there is no file wanted."""
+
+    def batch(self, wanted: deque[tuple[int, _File]]) -> list[bytes]: ...
+
+    def close(self) -> None: ...
+
+
+def _nothing() -> None:
+    """Close no folder."""
+
+
+class _Sender(Generic[_File]):
     """One transfer. Requests come before the walk, so that the daemon's writers have work."""
 
     def __init__(
-        self, call: Call, root: Root, walk: Walk, record: Callable[[SourceError], None]
+        self,
+        call: Call,
+        walk: _Listing[_File],
+        data: _Data[_File],
+        record: Callable[[SourceError], None],
+        close: Callable[[], None] = _nothing,
     ) -> None:
         self._call = call
-        self._root = root
         self._walk = walk
+        self._data = data
         self._record = record
+        self._close = close
         self._stats: Iterator[bytes] | None = iter(walk)
-        self._wanted: deque[tuple[int, Listed]] = deque()
-        self._data = FileData(root)
+        self._wanted: deque[tuple[int, _File]] = deque()
         self._done = False
         self._reactions: dict[int, Callable[[diffcopy.Packet], None]] = {
             diffcopy.REQ: self._on_request,
@@ -207,4 +242,4 @@ class _Sender:
         self._done = True
         self._data.close()
         self._walk.close()
-        self._root.close()
+        self._close()

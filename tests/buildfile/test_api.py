@@ -15,10 +15,11 @@ from buildfile.exits import Exit
 from buildfile.results import BuildResult, TargetResult
 from tests.fakes.control import FakeControl
 from translator.diagnostic import InvalidCommandError
+from translator.llb.capabilities import CAPABILITIES
 
 FILE = """version: 1
 vars: {X: a}
-stages: {s: {from: scratch, steps: [{write: {path: /a, text: "${X}"}}]}}
+stages: {s: {from: scratch, steps: [{run: [/a, "${X}"], security: insecure}]}}
 targets: {t: {stage: s, description: "${X}"}}
 """
 
@@ -32,8 +33,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def old(folder: Path) -> Iterator[FakeControl]:
-    """A daemon that knows no file operations."""
-    with FakeControl(folder=folder, llb=["source.image"], gateway=["return"]) as control:
+    """A daemon that runs nothing with all privileges."""
+    known = [name for name in CAPABILITIES if name != "exec.meta.security"]
+    with FakeControl(folder=folder, llb=known, gateway=["return"]) as control:
         yield control
 
 

@@ -214,7 +214,7 @@ targets: {t: {stage: s, platforms: [linux/amd64, linux/arm64]}}
 
 def test_a_shared_stage_is_refused_once(tmp_path: Path) -> None:
     text = """version: 1
-stages: {s: {from: scratch, steps: [{write: {path: /x, text: x}}]}}
+stages: {s: {from: scratch, steps: [{run: [/x], security: insecure}]}}
 targets: {t: {stage: s}, u: {stage: s}}
 """
     assert len(planned(tmp_path, text, V3, "t", "u").refusals) == 1

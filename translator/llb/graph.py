@@ -48,7 +48,8 @@ class SourceOp:
 class TreeMount:
     """A tree in the process's file system. ``input`` counts the vertex's inputs.
 
-    ``output`` is the vertex's output that the mount becomes, or NONE.
+    ``output`` is the vertex's output that the mount becomes, or NONE. Where ``hashed`` is false,
+    daemons do not look for results by what is in the tree (v0.13 and later would).
     """
 
     target: str
@@ -56,6 +57,7 @@ class TreeMount:
     selector: str = ""
     output: int = NONE
     readonly: bool = False
+    hashed: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +106,10 @@ class SecretEnv:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExecOp:
-    """A process. ``env`` holds ``NAME=value``; the first of ``mounts`` is the root."""
+    """A process. ``env`` holds ``NAME=value``.
+
+    Daemons count outputs in the order of ``mounts``.
+    """
 
     args: tuple[str, ...]
     env: tuple[str, ...]
@@ -235,9 +240,22 @@ Payload: TypeAlias = SourceOp | ExecOp | FileOp | MergeOp | DiffOp
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A feature in use: a row of ``translator.llb.capabilities``, and who asked for it."""
+    """A feature in use: a row of ``translator.llb.capabilities``, and who asked for it.
+
+    ``note`` says why a daemon without it cannot be helped, where that is not plain.
+    """
 
     feature: str
+    span: Span
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Detour:
+    """A feature that the daemon lacks, and what is done in its place."""
+
+    feature: str
+    how: str
     span: Span
 
 
@@ -247,7 +265,8 @@ class Vertex:
 
     ``inputs`` are distinct. ``platform`` is None where the operation is the same on all.
     ``constraints`` are worker filters. What follows them is not part of the digest: ``name`` is
-    for progress, ``uses`` leads to the capabilities that the daemon must have.
+    for progress, ``uses`` leads to the capabilities that the daemon must have, and ``detours``
+    are those that it no longer has to.
     """
 
     payload: Payload
@@ -256,6 +275,7 @@ class Vertex:
     constraints: tuple[str, ...] = ()
     name: str
     uses: tuple[Use, ...]
+    detours: tuple[Detour, ...] = ()
     ignore_cache: bool = False
     resources: Resources | None = None
     span: Span
@@ -279,6 +299,10 @@ class GraphBuilder:
         """Put ``vertex`` behind all others and give its first output."""
         self._vertices.append(vertex)
         return Edge(len(self._vertices) - 1)
+
+    def at(self, edge: Edge) -> Vertex:
+        """The vertex that an edge leads to."""
+        return self._vertices[edge.vertex]
 
     def build(self, roots: tuple[Tree, ...]) -> Graph:
         """The graph with these results."""

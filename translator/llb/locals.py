@@ -25,13 +25,37 @@ def identity(source: LocalSource) -> Identity:
 
 
 @dataclass
-class _Usage:
-    """The parts of one source that steps use. Empty patterns and not ``all``: nothing yet."""
+class Parts:
+    """Parts of a source that steps use. Empty patterns and not ``all``: nothing yet."""
 
-    source: LocalSource
     all: bool = False
     paths: set[str] = field(default_factory=set)
     patterns: set[str] = field(default_factory=set)
+
+    def note(self, paths: tuple[str, ...], patterns: tuple[str, ...]) -> None:
+        """Add ``paths``, or what ``patterns`` (if any) include below them."""
+        for path in map(_relative, paths):
+            if patterns and _narrows(path, patterns):
+                within = (posixpath.join(path, pattern.lstrip("/")) for pattern in patterns)
+                self.patterns.update(map(_relative, within))
+            elif path:
+                self.paths.add(path)
+            else:
+                self.all = True
+
+    def selection(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What to include, and which paths to follow."""
+        if self.all:
+            return (), ()
+        return tuple(sorted(self.patterns)), tuple(sorted(self.paths))
+
+
+@dataclass
+class _Usage:
+    """A source, and the parts of it that steps use."""
+
+    source: LocalSource
+    parts: Parts = field(default_factory=Parts)
 
 
 def local_uses(
@@ -45,7 +69,7 @@ def local_uses(
     for origin, paths, patterns in _origins(instances):
         if isinstance(origin, LocalSource):
             usage = usages.setdefault(identity(origin), _Usage(source=origin))
-            _note(usage, paths, patterns)
+            usage.parts.note(paths, patterns)
     names = _Names()
     return {key: _use(usage, names, ignores) for key, usage in usages.items()}
 
@@ -98,16 +122,6 @@ def _literal(path: str) -> str:
     return WILDCARD.sub(lambda found: "\\" + found[0], path)
 
 
-def _note(usage: _Usage, paths: tuple[str, ...], patterns: tuple[str, ...]) -> None:
-    for path in map(_relative, paths):
-        if patterns and _narrows(path, patterns):
-            usage.patterns.update(_relative(posixpath.join(path, p.lstrip("/"))) for p in patterns)
-        elif path:
-            usage.paths.add(path)
-        else:
-            usage.all = True
-
-
 def _narrows(path: str, patterns: tuple[str, ...]) -> bool:
     # Include patterns count from the folder that is copied; behind wildcards that is not known.
     return not WILDCARD.search(path) and not any(p.startswith("!") for p in patterns)
@@ -137,16 +151,14 @@ def _selection(usage: _Usage) -> tuple[tuple[str, ...], tuple[str, ...]]:
     source = usage.source
     if source.include or source.follow:
         # The source's own patterns are a bound that no symbolic link may lead out of.
-        return _within(usage, source.include), source.follow
-    if usage.all:
-        return (), ()
-    return tuple(sorted(usage.patterns)), tuple(sorted(usage.paths))
+        return _within(usage.parts, source.include), source.follow
+    return usage.parts.selection()
 
 
-def _within(usage: _Usage, bound: tuple[str, ...]) -> tuple[str, ...]:
-    if usage.all or any(pattern.startswith("!") for pattern in bound):
+def _within(parts: Parts, bound: tuple[str, ...]) -> tuple[str, ...]:
+    if parts.all or any(pattern.startswith("!") for pattern in bound):
         return bound
-    used = sorted(usage.paths | usage.patterns)
+    used = sorted(parts.paths | parts.patterns)
     common = {part for pattern in bound for path in used for part in _common(pattern, path)}
     return tuple(sorted(common)) or bound
 

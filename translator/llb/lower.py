@@ -7,15 +7,19 @@ as it is and is refused by ``Compiled.needs``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import TypeAlias
 
+from translator import helper
+from translator.compiled import Program
+from translator.llb.capabilities import FEATURES
 from translator.llb.graph import (
     NONE,
     CacheDir,
     CopyFiles,
+    Detour,
     Edge,
     ExecMount,
     ExecOp,
@@ -28,33 +32,55 @@ from translator.llb.graph import (
     Use,
     Vertex,
 )
+from translator.llb.helped import Help, helped
 from translator.llb.imageconfig import DEFAULT_PATH
 from translator.llb.paths import WILDCARD
-
-Rule: TypeAlias = Callable[[Graph], Graph]
-
-
-def lower(graph: Graph, caps: Container[str] | None) -> Graph:
-    """Apply the rules for every capability that is not among ``caps`` (None: all are)."""
-    if caps is None:
-        return graph
-    for capability, rule in RULES.items():
-        if capability not in caps:
-            graph = rule(graph)
-    return graph
+from translator.llb.sources import LOCAL, program_vertex
+from translator.platform import Platform
 
 
-def set_default_path(graph: Graph) -> Graph:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """What a graph is made for.
+
+    ``caps`` are the capabilities that the daemon has (None: all), ``native`` its own platform
+    (None: not known), and ``unique`` sets what this run sends apart from other runs.
+    """
+
+    caps: Container[str] | None = None
+    native: Platform | None = None
+    unique: str = ""
+
+    def lack(self, feature: str) -> bool:
+        """Whether the daemon lacks a feature."""
+        return self.caps is not None and FEATURES[feature].proof not in self.caps
+
+
+Rule: TypeAlias = Callable[[Graph, Terms], Graph]
+
+
+def lower(graph: Graph, terms: Terms) -> tuple[Graph, tuple[Program, ...]]:
+    """Apply the rules for the features that the daemon lacks.
+
+    Gives the programs, too, that the new graph has sent along.
+    """
+    for features, rule in RULES:
+        if any(map(terms.lack, features)):
+            graph = rule(graph, terms)
+    return graph, _programs(graph, terms)
+
+
+def set_default_path(graph: Graph, terms: Terms) -> Graph:
     """Put PATH into the environment where the daemon would not."""
     return _each_using(graph, "exec.meta.setsdefaultpath", _with_path)
 
 
-def give_writable_mounts_an_output(graph: Graph) -> Graph:
+def give_writable_mounts_an_output(graph: Graph, terms: Terms) -> Graph:
     """Make writable bind mounts outputs of their own that nobody uses."""
     return _each_using(graph, "exec.mount.bind.readwrite-nooutput", _with_outputs)
 
 
-def name_the_default_branch(graph: Graph) -> Graph:
+def name_the_default_branch(graph: Graph, terms: Terms) -> Graph:
     """Ask for HEAD of git repositories where the daemon would take ``master`` unasked.
 
     BuildKit looks for the default branch since v0.9 (source/git/gitsource.go), the release of
@@ -63,7 +89,7 @@ def name_the_default_branch(graph: Graph) -> Graph:
     return replace(graph, vertices=tuple(map(_with_ref, graph.vertices)))
 
 
-def copy_a_folder_of_a_repository(graph: Graph) -> Graph:
+def copy_a_folder_of_a_repository(graph: Graph, terms: Terms) -> Graph:
     """Check out whole repositories, and copy the folder that is wanted out of them.
 
     With a folder, no release keeps ``.git``, whatever ``keep-git-dir`` says (source/git/source.go).
@@ -95,13 +121,14 @@ def copy_a_folder_of_a_repository(graph: Graph) -> Graph:
                 payload=FileOp(changes=(CopyFiles(source=f"/{folder}", target="/"),), origin=0),
                 inputs=(checkout,),
                 uses=(Use("file.base", vertex.span),),
+                detours=(Detour("source.git.subdir", "by a copy out of the whole", vertex.span),),
             )
         )
 
     return rebuilt(graph, lowered)
 
 
-def select_whole_trees(graph: Graph) -> Graph:
+def select_whole_trees(graph: Graph, terms: Terms) -> Graph:
     """Select the whole of each tree that is mounted, by name.
 
     It is what no selection means, but in the keys of caches: since v0.13, the release of
@@ -111,15 +138,64 @@ def select_whole_trees(graph: Graph) -> Graph:
     return _each_exec(graph, _with_selectors)
 
 
-RULES: Mapping[str, Rule] = {
-    "exec.meta.setsdefaultpath": set_default_path,
-    "exec.mount.bind.readwrite-nooutput": give_writable_mounts_an_output,
-    "source.git.subdir": lambda graph: name_the_default_branch(
-        copy_a_folder_of_a_repository(graph)
-    ),
-    "exec.mount.cache.content": select_whole_trees,
-}
-"""The rules in their order, by the capability whose want calls for each."""
+def change_files_with_a_helper(graph: Graph, terms: Terms) -> Graph:
+    """Have a helper program do the file operations that need what the daemon lacks."""
+    program = terms.native and helper.program(terms.native)
+    if not program or not terms.native:
+        return replace(graph, vertices=tuple(_without_help(each, terms) for each in graph.vertices))
+    platform = terms.native
+    sent: list[Help] = []
+
+    def lowered(vertex: Vertex, builder: GraphBuilder) -> Edge:
+        lacking = _lacking_for_files(vertex, terms)
+        if not lacking or not isinstance(vertex.payload, FileOp):
+            return builder.add(vertex)
+        if not sent:
+            source = builder.add(program_vertex(program, terms.unique, vertex.span))
+            sent.append(Help(source=source, file=program.file, platform=platform))
+        return helped(vertex, vertex.payload, builder, sent[0], lacking)
+
+    return rebuilt(graph, lowered)
+
+
+_FILE_FEATURES = tuple(name for name in FEATURES if name.startswith("file."))
+
+RULES: Sequence[tuple[Sequence[str], Rule]] = (
+    (("source.git.subdir",), copy_a_folder_of_a_repository),
+    (("source.git.subdir",), name_the_default_branch),
+    (_FILE_FEATURES, change_files_with_a_helper),
+    (("exec.meta.setsdefaultpath",), set_default_path),
+    (("exec.mount.bind.readwrite-nooutput",), give_writable_mounts_an_output),
+    (("exec.mount.cache.content",), select_whole_trees),
+)
+"""The rules in their order, with the features of which one must be wanting for each."""
+
+
+def _programs(graph: Graph, terms: Terms) -> tuple[Program, ...]:
+    program = terms.native and helper.program(terms.native)
+    if not program:
+        return ()
+    place = f"{LOCAL}{program.name}"
+    sources = (each.payload for each in graph.vertices if isinstance(each.payload, SourceOp))
+    return (program,) if any(source.identifier == place for source in sources) else ()
+
+
+def _lacking_for_files(vertex: Vertex, terms: Terms) -> tuple[str, ...]:
+    """What the daemon lacks of the features of a file operation; all of them without the first."""
+    features = (use.feature for use in vertex.uses if use.feature in _FILE_FEATURES)
+    lacking = tuple(dict.fromkeys(filter(terms.lack, features)))
+    return lacking[:1] if "file.base" in lacking else lacking
+
+
+def _without_help(vertex: Vertex, terms: Terms) -> Vertex:
+    """Say with what is lacking that the helper is for other platforms."""
+    lacking = _lacking_for_files(vertex, terms)
+    note = f"the helper program for it runs on {' and '.join(helper.PLATFORMS)} only"
+    note = note if terms.native else ""
+    uses = (
+        replace(use, note=note) if use.feature in lacking else use for use in vertex.uses
+    )
+    return replace(vertex, uses=tuple(uses)) if lacking else vertex
 
 
 def rebuilt(graph: Graph, change: Callable[[Vertex, GraphBuilder], Edge]) -> Graph:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from schemas.pb import ops_pb2 as pb
 from translator.llb.capabilities import FEATURES
-from translator.llb.graph import Edge, Graph, Payload, Tree, Use, Vertex
+from translator.llb.graph import Detour, Edge, Graph, Payload, Tree, Use, Vertex
 from translator.llb.ops import body
 from translator.span import SourceFile, Span
 
@@ -29,7 +29,7 @@ class Definition:
     """A definition and what is known of it.
 
     ``data`` is a serialised ``pb.Definition``, empty for the empty tree. ``names`` and ``spans``
-    go by digest; ``payloads`` and ``uses`` are those of all its vertices.
+    go by digest; ``payloads``, ``uses`` and ``detours`` are those of all its vertices.
     """
 
     data: bytes = b""
@@ -37,6 +37,7 @@ class Definition:
     spans: Mapping[str, tuple[Span, ...]]
     payloads: tuple[Payload, ...] = ()
     uses: tuple[Use, ...] = ()
+    detours: tuple[Detour, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ def _definition(graph: Graph, operations: Sequence[_Operation], root: Tree) -> D
         spans=spans,
         payloads=tuple(vertices[0].payload for vertices in shared.values()),
         uses=tuple(use for vertices in shared.values() for v in vertices for use in v.uses),
+        detours=tuple(each for vertices in shared.values() for v in vertices for each in v.detours),
     )
 
 

@@ -81,6 +81,7 @@ def _tree_mount(mount: TreeMount) -> pb.Mount:
         dest=mount.target,
         output=mount.output,
         readonly=mount.readonly,
+        contentCache=pb.DEFAULT if mount.hashed else pb.OFF,
     )
 
 

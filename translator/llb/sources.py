@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from translator.compiled import ImageNeed, LocalUse, ResolvedImage
+from translator.compiled import ImageNeed, LocalUse, Program, ResolvedImage
 from translator.diagnostic import InvalidFileError
 from translator.llb import back_faults as faults
 from translator.llb.giturl import GitUrl
@@ -33,6 +33,8 @@ from translator.stage import (
 
 # The attributes of one source: a name, its text, and the feature that it needs ("" for none).
 _Attrs: TypeAlias = list[tuple[str, str, str]]
+LOCAL = "local://"
+_INCLUDE, _FOLLOW, _HINT = "local.includepattern", "local.followpaths", "local.sharedkeyhint"
 _FULL_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _STORE_NAME = re.compile(r"[^a-z0-9._-]+")
 # Part of an identifier that containerd reads as a reference; nothing is ever fetched from there.
@@ -121,21 +123,53 @@ def layout_vertex(
 def local_vertex(source: LocalSource, use: LocalUse, unique: str) -> Vertex:
     """A folder of the client. ``unique`` keeps runs apart that a daemon has at the same time."""
     lists = (
-        ("local.includepattern", use.include, "source.local.includepatterns"),
+        (_INCLUDE, use.include, "source.local.includepatterns"),
         ("local.excludepatterns", use.exclude, "source.local.excludepatterns"),
-        ("local.followpaths", use.follow, "source.local.followpaths"),
+        (_FOLLOW, use.follow, "source.local.followpaths"),
     )
     attrs: _Attrs = [(name, _json(values), feature) for name, values, feature in lists if values]
-    attrs.append(("local.sharedkeyhint", use.name, "source.local.sharedkeyhint"))
+    title = f"[sources] local {use.name}"
+    return _local(use.name, attrs, unique=unique, hint=use.name, title=title, span=source.span)
+
+
+def program_vertex(program: Program, unique: str, span: Span) -> Vertex:
+    """A program of our own, which is alone in its folder."""
+    return _local(
+        program.name, [], unique=unique, hint=program.name, title="[sources] helper", span=span
+    )
+
+
+def part_of_local(vertex: Vertex, include: tuple[str, ...], follow: tuple[str, ...]) -> Vertex:
+    """A part of a local source as a source of its own, so that the rest of it does not matter.
+
+    It is sent for itself, and daemons must not take what they have of the one for the other.
+    """
+    source = vertex.payload
+    assert isinstance(source, SourceOp)  # noqa: S101 -- for the type checker: the caller looked
+    chosen = {_INCLUDE: _json(include) if include else "", _FOLLOW: _json(follow) if follow else ""}
+    attrs = {**dict(source.attrs), **chosen}
+    mark = hashlib.sha256(repr(sorted(chosen.items())).encode()).hexdigest()[:12]
+    attrs[_HINT] = f"{attrs[_HINT]}-{mark}"
+    features = {
+        _INCLUDE: "source.local.includepatterns",
+        _FOLLOW: "source.local.followpaths",
+    }
+    kept = [use for use in vertex.uses if use.feature not in features.values()]
+    added = [Use(features[name], vertex.span) for name, value in chosen.items() if value]
+    return replace(
+        vertex,
+        payload=replace(source, attrs=tuple((k, v) for k, v in attrs.items() if v)),
+        uses=(*kept, *added),
+    )
+
+
+def _local(  # noqa: PLR0913 -- what makes a local source, by name
+    name: str, attrs: _Attrs, *, unique: str, hint: str, title: str, span: Span
+) -> Vertex:
+    attrs = [*attrs, (_HINT, hint, "source.local.sharedkeyhint")]
     if unique:
         attrs.append(("local.unique", unique, "source.local.unique"))
-    return _vertex(
-        f"local://{use.name}",
-        attrs,
-        uses=("source.local",),
-        name=f"[sources] local {use.name}",
-        span=source.span,
-    )
+    return _vertex(f"{LOCAL}{name}", attrs, uses=("source.local",), name=title, span=span)
 
 
 def _json(values: tuple[str, ...]) -> str:

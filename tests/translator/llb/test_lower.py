@@ -21,6 +21,7 @@ from tests.translator.stages import (
 from translator.compiled import Compiled
 from translator.llb.capabilities import CAPABILITIES, FEATURES, missing
 from translator.llb.imageconfig import DEFAULT_PATH
+from translator.platform import Platform
 from translator.stage import BindMount, CacheMount, GitSource, Symlink
 
 ALL = frozenset(CAPABILITIES)
@@ -88,16 +89,26 @@ def test_a_selection_stays_and_what_has_no_tree_gets_none() -> None:
 
 
 def test_what_cannot_be_done_otherwise_is_told_by_name() -> None:
-    step = Symlink(target="a", path="/b", span=HERE)
-    caps = ALL - {"file.symlink.create"}
+    step = run(security="insecure")
+    caps = ALL - {"exec.meta.security"}
     result = compiled(stage("a", SCRATCH, step), caps=caps)
     (need,) = missing(result.needs, caps)
     assert (need.capability, need.what, need.span) == (
-        "file.symlink.create",
-        "a symlink step",
+        "exec.meta.security",
+        "an insecure step",
         HERE,
     )
     assert missing(result.needs, ALL) == ()
+
+
+def test_a_helper_that_does_not_run_on_the_daemon_is_no_help() -> None:
+    step = Symlink(target="a", path="/b", span=HERE)
+    caps = ALL - {"file.symlink.create"}
+    result = compiled(stage("a", SCRATCH, step), caps=caps, native=Platform("linux", "riscv64"))
+    (need,) = missing(result.needs, caps)
+    assert need.what == "a symlink step"
+    assert need.note == "the helper program for it runs on linux/amd64 and linux/arm64 only"
+    assert not result.lowerings and not result.programs
 
 
 def test_every_feature_is_proven_by_a_capability_of_its_release() -> None:

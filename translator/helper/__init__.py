@@ -1,0 +1,34 @@
+"""The helper: a small static program that does inside a container what a daemon cannot.
+
+It is sent as a local source and run by exec vertices (``translator.llb.helped``). ``source/`` is
+its C code, and the files beside it are what ``make helper`` made of that, one for each platform.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+
+from translator.compiled import Program
+from translator.platform import Platform
+
+FILE = "helper"
+"""The name of the program in the source that holds it, and nothing else."""
+
+PLATFORMS = ("linux/amd64", "linux/arm64")
+"""Where it runs."""
+
+
+def program(platform: Platform) -> Program | None:
+    """The helper for a daemon's own platform; None where it does not run."""
+    name = f"{platform.os}/{platform.architecture}"
+    return _read(platform.architecture) if name in PLATFORMS else None
+
+
+@cache
+def _read(architecture: str) -> Program:
+    data = files(__name__).joinpath(f"linux-{architecture}").read_bytes()
+    # Daemons keep what they were sent by name, so programs that differ have names that do.
+    name = f"buildfile-helper-{architecture}-{hashlib.sha256(data).hexdigest()[:12]}"
+    return Program(name=name, file=FILE, data=data)

@@ -1,0 +1,298 @@
+/* Copying, to the letter of BuildKit's own (tonistiigi/fsutil, copy/copy.go of v0.32). */
+
+#include "helper.h"
+
+/* A folder that the copy is in, and whether it is made already: one with nothing in it that the
+ * patterns want is left out. */
+typedef struct level {
+    const char *source, *target;
+    struct level *above;
+    bool made;
+} level;
+
+typedef struct linked {
+    uint64_t inode;
+    const char *path;
+    struct linked *next;
+} linked;
+
+enum { BUCKETS = 1024 };
+
+typedef struct {
+    const copying *how;
+    const char *path;        /* what is copied, from the root of its tree */
+    linked *links[BUCKETS]; /* by inode: where the first of several names went to */
+} copier;
+
+/* --- attributes ------------------------------------------------------------------------------- */
+
+void chown_new(const char *path, const owner *who) {
+    if (!who->given) return;
+    long error = CALL5(SYS_FCHOWNAT, HERE, path, who->user, who->group, NO_FOLLOW);
+    if (error) fail("cannot change the owner", path, error);
+}
+
+static void change_mode(const char *path, unsigned mode) {
+    long error = CALL3(SYS_FCHMODAT, HERE, path, mode & 07777);
+    if (error) fail("cannot change the mode", path, error);
+}
+
+static void copy_times(const char *path, const struct status *s) {
+    struct moment times[2] = {{s->atime, s->atime_ns}, {s->mtime, s->mtime_ns}};
+    long error = CALL4(SYS_UTIMENSAT, HERE, path, times, NO_FOLLOW);
+    if (error) fail("cannot change the times", path, error);
+}
+
+/* What this process may not set is left out, as BuildKit leaves out what it cannot set. */
+static void copy_attributes(const char *source, const char *target) {
+    long size = CALL3(SYS_LLISTXATTR, source, NULL, 0);
+    if (size <= 0) return;
+    mark start = here(&brief);
+    char *names = take(&brief, (size_t)size + 1);
+    size = CALL3(SYS_LLISTXATTR, source, names, size);
+    for (char *name = names; name < names + size; name += strlen(name) + 1) {
+        long length = CALL4(SYS_LGETXATTR, source, name, NULL, 0);
+        if (length < 0) continue;
+        char *value = take(&brief, (size_t)length + 1);
+        length = CALL4(SYS_LGETXATTR, source, name, value, length);
+        if (length >= 0) CALL5(SYS_LSETXATTR, target, name, value, length, 0);
+    }
+    back(&brief, start);
+}
+
+static void copy_all_attributes(
+    const copying *how, const char *source, const char *target, const struct status *s) {
+    owner who = how->owner.given ? how->owner : (owner){true, s->user, s->group};
+    chown_new(target, &who);
+    if (kind(s) != LINK) {
+        unsigned mode = how->mode != KEEP_MODE ? how->mode : s->mode;
+        if (how->mode_change) mode = changed_mode(how->mode_change, s->mode & 07777, kind(s) == FOLDER);
+        change_mode(target, mode);
+    }
+    copy_times(target, s);
+    copy_attributes(source, target);
+}
+
+/* --- what is copied --------------------------------------------------------------------------- */
+
+void write_all(int file, const void *data, size_t size, const char *path) {
+    while (size) {
+        long done = CALL3(SYS_WRITE, file, data, size);
+        if (done == INTERRUPTED) continue;
+        if (done < 0) fail("cannot write", path, done);
+        data = (const char *)data + done;
+        size -= (size_t)done;
+    }
+}
+
+static void copy_data(int from, int to, int64_t size, const char *source, const char *target) {
+    for (int64_t done = 0; done < size;) {
+        int64_t rest = size - done;
+        long n = CALL6(SYS_COPY_FILE_RANGE, from, 0, to, 0, rest > 1 << 30 ? 1 << 30 : rest, 0);
+        if (n <= 0) break; /* not here, or not between these two: by hand */
+        done += n;
+    }
+    static char buffer[128 << 10];
+    for (;;) {
+        long n = CALL3(SYS_READ, from, buffer, sizeof buffer);
+        if (n == INTERRUPTED) continue;
+        if (n < 0) fail("cannot read", source, n);
+        if (!n) return;
+        write_all(to, buffer, (size_t)n, target);
+    }
+}
+
+static void copy_file(const char *source, const char *target, const struct status *s) {
+    long from = CALL4(SYS_OPENAT, HERE, source, READ_ONLY | CLOSE_ON_EXEC, 0);
+    if (from < 0) fail("cannot open", source, from);
+    long to = CALL4(SYS_OPENAT, HERE, target,
+                    WRITE_ONLY | CREATE | EXCLUSIVE | CLOSE_ON_EXEC, 0666);
+    if (to < 0) fail("cannot create", target, to);
+    copy_data((int)from, (int)to, s->size, source, target);
+    CALL1(SYS_CLOSE, from);
+    CALL1(SYS_CLOSE, to);
+}
+
+/* Where an earlier name of the same file went to; NULL for the first one, and for lone files. */
+static const char *earlier(copier *c, const struct status *s, const char *target) {
+    if (s->links < 2) return NULL;
+    linked **bucket = &c->links[s->inode % BUCKETS];
+    for (linked *l = *bucket; l; l = l->next)
+        if (l->inode == s->inode) return l->path;
+    linked *made = take(&kept, sizeof *made);
+    *made = (linked){s->inode, copied(&kept, target, strlen(target)), *bucket};
+    *bucket = made;
+    return NULL;
+}
+
+static void copy_link(const char *source, const char *target) {
+    char link[4097];
+    long size = CALL4(SYS_READLINKAT, HERE, source, link, sizeof link - 1);
+    if (size < 0) fail("cannot read link", source, size);
+    link[size] = 0;
+    long error = CALL3(SYS_SYMLINKAT, link, HERE, target);
+    if (error) fail("cannot make link", target, error);
+}
+
+static void make_special(const char *target, const struct status *s) {
+    /* A socket cannot be made: an empty file stands for it, as with BuildKit. */
+    unsigned mode = kind(s) == SOCKET ? FILE | (s->mode & 07777) : s->mode;
+    uint64_t device = kind(s) == BLOCK || kind(s) == CHARACTER ? s->special : 0;
+    long error = CALL4(SYS_MKNODAT, HERE, target, mode, device);
+    if (error) fail("cannot make device", target, error);
+}
+
+static void copy_other(copier *c, const char *source, const char *target, const struct status *s) {
+    struct status old;
+    long error = status_of(target, &old);
+    if (error && error != NO_SUCH_FILE) fail("cannot look at", target, error);
+    if (!error && kind(&old) == FOLDER) fail("cannot replace a folder with a file", target, 0);
+    if (!error && (error = CALL3(SYS_UNLINKAT, HERE, target, 0))) fail("cannot remove", target, error);
+    if (kind(s) == LINK) copy_link(source, target);
+    else if (kind(s) != FILE) make_special(target, s);
+    else {
+        const char *link = earlier(c, s, target);
+        if (!link) copy_file(source, target, s);
+        else if ((error = CALL5(SYS_LINKAT, HERE, link, HERE, target, 0)))
+            fail("cannot make hard link", target, error);
+    }
+}
+
+/* --- folders ---------------------------------------------------------------------------------- */
+
+void make_folders(const char *path, unsigned mode, const owner *who) {
+    struct status s;
+    if (!status_there(path, &s)) {
+        if (kind(&s) != FOLDER) fail("cannot make folder", path, NO_FOLDER);
+        return;
+    }
+    if (!same(path, "/")) make_folders(parent(path), mode, who);
+    long error = CALL3(SYS_MKDIRAT, HERE, path, mode & 0777);
+    if (error) {
+        if (!status_of(path, &s) && kind(&s) == FOLDER) return;
+        fail("cannot make folder", path, error);
+    }
+    chown_new(path, who);
+}
+
+/* Makes the folder and says whether it is new. */
+static bool make_like(const char *target, const struct status *source, bool inner) {
+    struct status s;
+    long error = status_of(target, &s);
+    if (error == NO_SUCH_FILE) {
+        error = CALL3(SYS_MKDIRAT, HERE, target, source->mode & 07777);
+        if (error) fail("cannot make folder", target, error);
+        return true;
+    }
+    if (error) fail("cannot look at", target, error);
+    if (kind(&s) != FOLDER) fail("cannot copy to non-directory", target, 0);
+    if (inner) change_mode(target, source->mode);
+    return false;
+}
+
+/* Folders that were held back until something in them is wanted. */
+static void make_held_back(const copier *c, level *folder, bool inner) {
+    if (!folder || folder->made) return;
+    make_held_back(c, folder->above, inner);
+    struct status s;
+    long error = status_there(folder->source, &s);
+    if (error) fail("cannot look at", folder->source, error);
+    if (make_like(folder->target, &s, inner))
+        copy_all_attributes(c->how, folder->source, folder->target, &s);
+    folder->made = true;
+}
+
+/* BuildKit compares the beginnings of texts, not of paths (cache/contenthash/checksum.go). */
+static void meet(const copier *c, const char *below) {
+    for (wanted *w = c->how->required; w; w = w->next)
+        if (!w->met && starts(*below ? join3(c->path, "/", below) : c->path, w->text)) w->met = true;
+}
+
+static void copy_one(copier *c, const char *source, const char *below, const char *target,
+                     level *above, const bool *included, const bool *excluded) {
+    const copying *how = c->how;
+    bool inner = *below; /* what lies in the folder that is copied, and not that folder itself */
+    bool *own_included = NULL, *own_excluded = NULL;
+    bool include = true, exclude = false;
+    if (inner) {
+        if (how->include.count) {
+            own_included = take(&brief, how->include.count);
+            include = matches(&how->include, below, included, own_included);
+        }
+        if (how->exclude.count) {
+            own_excluded = take(&brief, how->exclude.count);
+            exclude = matches(&how->exclude, below, excluded, own_excluded);
+        }
+        if (exclude) include = false;
+    }
+    struct status s, old;
+    long error = status_of(source, &s);
+    if (error) fail("cannot look at", source, error);
+    if (!include && kind(&s) != FOLDER) return;
+    bool was_there = !status_of(target, &old);
+    if (include) {
+        make_held_back(c, above, inner);
+        meet(c, below);
+    }
+
+    if (kind(&s) != FOLDER) {
+        copy_other(c, source, target, &s);
+        copy_all_attributes(how, source, target, &s);
+        return;
+    }
+    bool new = include && make_like(target, &s, inner);
+    if (!exclude || how->exclude.negations) {
+        level own = {source, target, above, include};
+        mark start = here(&brief);
+        listing in = list(source);
+        for (size_t i = 0; i < in.count; i++) {
+            mark each = here(&brief);
+            const char *name = in.names[i];
+            copy_one(c, join3(source, "/", name), inner ? join3(below, "/", name) : name,
+                     join3(target, "/", name), &own, own_included, own_excluded);
+            back(&brief, each);
+        }
+        back(&brief, start);
+    } else
+        new = false;
+    if (new || (include && inner))
+        copy_all_attributes(how, source, target, &s);
+    else if (!inner && was_there)
+        copy_times(target, &s);
+}
+
+/* --- one source to one target ------------------------------------------------------------------ */
+
+static void copy_source(const char *from, const char *to, const char *path, const copying *how) {
+    const char *target = how->target;
+    unsigned mode = how->mode != KEEP_MODE ? how->mode : 0755;
+    bool is_folder = ends(target, "/") || ends(target, "/.");
+    make_folders(within(to, is_folder ? target : parent(target)), mode, &how->owner);
+    char *place = within(to, target);
+    char *source = how->follow ? within(from, path) : within_parent(from, path);
+
+    struct status s, old;
+    long error = status_of(source, &s);
+    if (error) fail("cannot look at", path, error);
+    bool folder = kind(&s) == FOLDER;
+    error = status_there(place, &old);
+    if (error && error != NO_SUCH_FILE) fail("cannot look at", place, error);
+    bool there = !error;
+    if ((!how->contents && folder && there) || (!folder && there && kind(&old) == FOLDER))
+        place = joined(place, base(path));
+    make_folders(how->contents && folder && !there ? place : parent(place), mode, &how->owner);
+    copier *c = take(&kept, sizeof *c);
+    c->how = how;
+    c->path = path;
+    copy_one(c, source, "", place, NULL, NULL, NULL);
+}
+
+void copy(const char *from, const char *to, const copying *how) {
+    char **sources = wildcards(from, how->source, how->follow);
+    if (!*sources) fail("not found", how->source, 0);
+    for (; *sources; sources++)
+        if (!how->unpack || !unpack(within(from, *sources), to, how->target, &how->owner))
+            copy_source(from, to, *sources, how);
+    for (const wanted *w = how->required; w; w = w->next)
+        if (!w->met) fail("not found", w->text, 0);
+}
