@@ -9,7 +9,8 @@ from enum import Enum
 from daemon_shim import releases, support
 from daemon_shim.info import DaemonInfo, ImageStore
 from translator.llb.capabilities import FEATURES, Feature
-from translator.llb.lower import RULES
+from translator.llb.lower import ways
+from translator.platform import Platform
 
 
 class State(Enum):
@@ -64,14 +65,12 @@ def _around(info: DaemonInfo) -> Iterator[Ability]:
 
 def _of_graph(info: DaemonInfo) -> Iterator[Ability]:
     elsewhere = {row.capability for row in support.ROWS.values()}
+    others = ways(Platform.parse(info.default_platform) if info.default_platform else None)
     for feature in FEATURES.values():
         if feature.proof not in elsewhere:
             reason = _lack(info, feature)
-            how = _HOW if feature.id in RULES else ""
+            how = others.get(feature.id, "")
             yield _ability("llb", feature.id, feature.what, feature.since, how=how, reason=reason)
-
-
-_HOW = "another way with the same result"
 
 
 def _lack(info: DaemonInfo, feature: Feature) -> str:

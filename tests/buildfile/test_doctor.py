@@ -47,12 +47,12 @@ def test_the_first_does_some_another_way_and_refuses_some() -> None:
 def test_a_switched_off_feature_has_its_reason() -> None:
     engine = replace(
         info((0, 13, 0), engine=True),
-        llb_caps=info((0, 13, 0)).llb_caps - {"exec.secretenv"},
-        disabled={"exec.secretenv": "not on this machine"},
+        llb_caps=info((0, 13, 0)).llb_caps - {"exec.meta.ulimit"},
+        disabled={"exec.meta.ulimit": "not on this machine"},
     )
-    secret = told(engine)["llb", "exec.secretenv"]
+    secret = told(engine)["llb", "exec.meta.ulimit"]
     assert (
-        secret.reason == "a secret as an environment variable is switched off: not on this machine"
+        secret.reason == "the limits (ulimits) of a step is switched off: not on this machine"
     )
 
 

@@ -26,9 +26,20 @@ def program(platform: Platform) -> Program | None:
     return _read(platform.architecture) if name in PLATFORMS else None
 
 
+def named(name: str) -> Program | None:
+    """The helper that is sent by this name; None: it is the name of something else."""
+    if not name.startswith(_PREFIX):
+        return None
+    known = (_read(platform.rpartition("/")[2]) for platform in PLATFORMS)
+    return next((program for program in known if program.name == name), None)
+
+
+_PREFIX = "buildfile-helper-"
+
+
 @cache
 def _read(architecture: str) -> Program:
     data = files(__name__).joinpath(f"linux-{architecture}").read_bytes()
     # Daemons keep what they were sent by name, so programs that differ have names that do.
-    name = f"buildfile-helper-{architecture}-{hashlib.sha256(data).hexdigest()[:12]}"
+    name = f"{_PREFIX}{architecture}-{hashlib.sha256(data).hexdigest()[:12]}"
     return Program(name=name, file=FILE, data=data)

@@ -7,7 +7,7 @@ as it is and is refused by ``Compiled.needs``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import TypeAlias
@@ -32,10 +32,13 @@ from translator.llb.graph import (
     Use,
     Vertex,
 )
+from translator.llb.helped import HOW as FILES_HELPED
 from translator.llb.helped import Help, helped
 from translator.llb.imageconfig import DEFAULT_PATH
 from translator.llb.paths import WILDCARD
 from translator.llb.sources import LOCAL, program_vertex
+from translator.llb.wrapped import HOW as STARTED_BY_HELPER
+from translator.llb.wrapped import wrapped
 from translator.platform import Platform
 
 
@@ -64,10 +67,10 @@ def lower(graph: Graph, terms: Terms) -> tuple[Graph, tuple[Program, ...]]:
 
     Gives the programs, too, that the new graph has sent along.
     """
-    for features, rule in RULES:
-        if any(map(terms.lack, features)):
-            graph = rule(graph, terms)
-    return graph, _programs(graph, terms)
+    for row in RULES:
+        if any(map(terms.lack, row.features)):
+            graph = row.rule(graph, terms)
+    return graph, tuple(dict.fromkeys(_programs(graph)))
 
 
 def set_default_path(graph: Graph, terms: Terms) -> Graph:
@@ -87,6 +90,9 @@ def name_the_default_branch(graph: Graph, terms: Terms) -> Graph:
     ``source.git.subdir``; later ones in turn do not all find a ref of the name HEAD.
     """
     return replace(graph, vertices=tuple(map(_with_ref, graph.vertices)))
+
+
+_BY_COPY = "by a copy out of the whole"
 
 
 def copy_a_folder_of_a_repository(graph: Graph, terms: Terms) -> Graph:
@@ -121,7 +127,7 @@ def copy_a_folder_of_a_repository(graph: Graph, terms: Terms) -> Graph:
                 payload=FileOp(changes=(CopyFiles(source=f"/{folder}", target="/"),), origin=0),
                 inputs=(checkout,),
                 uses=(Use("file.base", vertex.span),),
-                detours=(Detour("source.git.subdir", "by a copy out of the whole", vertex.span),),
+                detours=(Detour("source.git.subdir", _BY_COPY, vertex.span),),
             )
         )
 
@@ -140,62 +146,158 @@ def select_whole_trees(graph: Graph, terms: Terms) -> Graph:
 
 def change_files_with_a_helper(graph: Graph, terms: Terms) -> Graph:
     """Have a helper program do the file operations that need what the daemon lacks."""
-    program = terms.native and helper.program(terms.native)
-    if not program or not terms.native:
-        return replace(graph, vertices=tuple(_without_help(each, terms) for each in graph.vertices))
-    platform = terms.native
-    sent: list[Help] = []
+    programs = _Programs(terms)
 
     def lowered(vertex: Vertex, builder: GraphBuilder) -> Edge:
-        lacking = _lacking_for_files(vertex, terms)
-        if not lacking or not isinstance(vertex.payload, FileOp):
+        op, lacking = vertex.payload, _lacking(vertex, _FILE_FEATURES, terms)
+        if not lacking or not isinstance(op, FileOp):
             return builder.add(vertex)
-        if not sent:
-            source = builder.add(program_vertex(program, terms.unique, vertex.span))
-            sent.append(Help(source=source, file=program.file, platform=platform))
-        return helped(vertex, vertex.payload, builder, sent[0], lacking)
+        if "file.base" in lacking:
+            lacking = ("file.base",)  # with it goes all else
+        help_ = programs.send(terms.native, vertex, builder)
+        if not help_:
+            return builder.add(_without_help(vertex, lacking, terms.native))
+        return helped(vertex, op, builder, help_, lacking)
+
+    return rebuilt(graph, lowered)
+
+
+def start_processes_with_a_helper(graph: Graph, terms: Terms) -> Graph:
+    """Have a helper program start the processes that want what the daemon lacks.
+
+    It runs as they do, on an emulated platform perhaps, and so it is one for theirs.
+    """
+    programs = _Programs(terms)
+
+    def lowered(vertex: Vertex, builder: GraphBuilder) -> Edge:
+        op, lacking = vertex.payload, _lacking(vertex, _START_FEATURES, terms)
+        if not lacking or not isinstance(op, ExecOp):
+            return builder.add(vertex)
+        platform = vertex.platform or terms.native
+        help_ = programs.send(platform, vertex, builder)
+        if not help_:
+            return builder.add(_without_help(vertex, lacking, platform))
+        return builder.add(wrapped(vertex, op, help_.source, help_.file, lacking))
 
     return rebuilt(graph, lowered)
 
 
 _FILE_FEATURES = tuple(name for name in FEATURES if name.startswith("file."))
+_START_FEATURES = ("exec.secretenv", "exec.validexitcode")
 
-RULES: Sequence[tuple[Sequence[str], Rule]] = (
-    (("source.git.subdir",), copy_a_folder_of_a_repository),
-    (("source.git.subdir",), name_the_default_branch),
-    (_FILE_FEATURES, change_files_with_a_helper),
-    (("exec.meta.setsdefaultpath",), set_default_path),
-    (("exec.mount.bind.readwrite-nooutput",), give_writable_mounts_an_output),
-    (("exec.mount.cache.content",), select_whole_trees),
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """A rule for when the daemon lacks one of ``features``.
+
+    ``how`` tells people what it does, and ``by_helper`` that it takes a helper program.
+    """
+
+    features: Sequence[str]
+    rule: Rule
+    how: str
+    by_helper: bool = False
+
+
+RULES: Sequence[Row] = (
+    Row(
+        features=("source.git.subdir",),
+        rule=copy_a_folder_of_a_repository,
+        how=_BY_COPY,
+    ),
+    Row(
+        features=("source.git.subdir",),
+        rule=name_the_default_branch,
+        how=_BY_COPY,
+    ),
+    Row(
+        features=_FILE_FEATURES,
+        rule=change_files_with_a_helper,
+        how=FILES_HELPED,
+        by_helper=True,
+    ),
+    Row(
+        features=_START_FEATURES,
+        rule=start_processes_with_a_helper,
+        how=STARTED_BY_HELPER,
+        by_helper=True,
+    ),
+    Row(
+        features=("exec.meta.setsdefaultpath",),
+        rule=set_default_path,
+        how="by a PATH in its environment",
+    ),
+    Row(
+        features=("exec.mount.bind.readwrite-nooutput",),
+        rule=give_writable_mounts_an_output,
+        how="by an output that nobody uses",
+    ),
+    Row(
+        features=("exec.mount.cache.content",),
+        rule=select_whole_trees,
+        how="by the selection of all of it",
+    ),
 )
-"""The rules in their order, with the features of which one must be wanting for each."""
+"""The rules in their order."""
 
 
-def _programs(graph: Graph, terms: Terms) -> tuple[Program, ...]:
-    program = terms.native and helper.program(terms.native)
-    if not program:
-        return ()
-    place = f"{LOCAL}{program.name}"
-    sources = (each.payload for each in graph.vertices if isinstance(each.payload, SourceOp))
-    return (program,) if any(source.identifier == place for source in sources) else ()
+def ways(native: Platform | None) -> Mapping[str, str]:
+    """What is done in place of each feature on daemons that lack it, by the feature.
+
+    ``native`` is the daemon's own platform, which the helper program must be for.
+    """
+    help_ = native is not None and helper.program(native) is not None
+    rows = (row for row in RULES if help_ or not row.by_helper)
+    return {feature: row.how for row in rows for feature in row.features}
 
 
-def _lacking_for_files(vertex: Vertex, terms: Terms) -> tuple[str, ...]:
-    """What the daemon lacks of the features of a file operation; all of them without the first."""
-    features = (use.feature for use in vertex.uses if use.feature in _FILE_FEATURES)
-    lacking = tuple(dict.fromkeys(filter(terms.lack, features)))
-    return lacking[:1] if "file.base" in lacking else lacking
+# --- the helper ------------------------------------------------------------------------------
 
 
-def _without_help(vertex: Vertex, terms: Terms) -> Vertex:
+class _Programs:
+    """Sends helpers, each once."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._unique = terms.unique
+        self._sent: dict[str, Help] = {}
+
+    def send(
+        self, platform: Platform | None, vertex: Vertex, builder: GraphBuilder
+    ) -> Help | None:
+        """The helper for a platform, that ``vertex`` wants; None where there is none."""
+        program = platform and helper.program(platform)
+        if not platform or not program:
+            return None
+        help_ = self._sent.get(program.name)
+        if help_ is None:
+            source = builder.add(program_vertex(program, self._unique, vertex.span))
+            help_ = Help(source=source, file=program.file, platform=platform)
+            self._sent[program.name] = help_
+        return help_
+
+
+def _programs(graph: Graph) -> Iterator[Program]:
+    for vertex in graph.vertices:
+        if isinstance(vertex.payload, SourceOp):
+            program = helper.named(vertex.payload.identifier.removeprefix(LOCAL))
+            if program:
+                yield program
+
+
+def _lacking(vertex: Vertex, features: Collection[str], terms: Terms) -> tuple[str, ...]:
+    used = (use.feature for use in vertex.uses if use.feature in features)
+    return tuple(dict.fromkeys(filter(terms.lack, used)))
+
+
+def _without_help(vertex: Vertex, lacking: Collection[str], platform: Platform | None) -> Vertex:
     """Say with what is lacking that the helper is for other platforms."""
-    lacking = _lacking_for_files(vertex, terms)
-    note = f"the helper program for it runs on {' and '.join(helper.PLATFORMS)} only"
-    note = note if terms.native else ""
-    uses = (
-        replace(use, note=note) if use.feature in lacking else use for use in vertex.uses
-    )
-    return replace(vertex, uses=tuple(uses)) if lacking else vertex
+    known = " and ".join(helper.PLATFORMS)
+    note = f"the helper program for it is for {known}, and not for {platform}" if platform else ""
+    uses = (replace(use, note=note) if use.feature in lacking else use for use in vertex.uses)
+    return replace(vertex, uses=tuple(uses))
+
+
+# --- ways to change graphs -------------------------------------------------------------------
 
 
 def rebuilt(graph: Graph, change: Callable[[Vertex, GraphBuilder], Edge]) -> Graph:

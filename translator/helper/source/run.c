@@ -19,9 +19,9 @@ typedef struct {
 
 /* --- secrets ---------------------------------------------------------------------------------- */
 
-static char *contents(const char *path, bool optional) {
+static const char *contents(const char *path, bool optional) {
     long file = CALL4(SYS_OPENAT, HERE, path, READ_ONLY | CLOSE_ON_EXEC, 0);
-    if (file == NO_SUCH_FILE && optional) return NULL;
+    if (file == NO_SUCH_FILE && optional) return ""; /* as BuildKit has it */
     if (file < 0) fail("cannot read a secret", path, file);
     struct status s;
     long error = CALL2(SYS_FSTAT, file, &s);
@@ -46,10 +46,8 @@ static void set_secret(running *r, const char *argument, bool optional) {
     const char *equals = find(argument, '=');
     if (!equals) fail("no file for a secret", argument, 0);
     char *name = copied(&kept, argument, (size_t)(equals - argument));
-    const char *value = contents(equals + 1, optional);
-    if (!value) return; /* the variable stays as it was */
     unset(r, name);
-    r->variables[r->count++] = join3(name, "=", value);
+    r->variables[r->count++] = join3(name, "=", contents(equals + 1, optional));
 }
 
 /* --- the program ------------------------------------------------------------------------------ */
