@@ -43,7 +43,7 @@ targets:
 """
 
 
-def _forget(daemon: Daemon) -> None:
+def forget(daemon: Daemon) -> None:
     """Let the daemon drop its build cache: steps of one release need not be those of another."""
     with Client(transport_for(daemon.address), timeout=60.0) as client:
         for _ in client.wire.stream(rpc.Control.PRUNE, control.PruneRequest(all=True)):
@@ -67,11 +67,11 @@ def test_an_exported_cache_saves_the_work(work: Workspace, info: DaemonInfo, kin
         return
     work.build(None, "plain", "--var", f"NAME={name}")
     first = _uuid(work)
-    _forget(work.daemon)
+    forget(work.daemon)
     done = work.build(None, "imported", "--var", f"NAME={name}")
     assert _uuid(work) == first
     assert "importing cache manifest" in done.err
-    _forget(work.daemon)
+    forget(work.daemon)
     work.build(None, "plain", "--var", f"NAME={name}")
     assert _uuid(work) != first
 
@@ -91,7 +91,7 @@ def test_the_command_line_names_caches(work: Workspace, info: DaemonInfo) -> Non
     if refused:
         return
     first = _uuid(work)
-    _forget(work.daemon)
+    forget(work.daemon)
     work.build(None, "plain", "--var", f"NAME={name}", "--import-cache", ref)
     assert _uuid(work) == first
 

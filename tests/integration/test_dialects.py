@@ -1,0 +1,61 @@
+"""A cache that one dialect wrote is read by the other, and written once."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+import pytest
+
+from daemon_shim import support
+from daemon_shim.info import DaemonInfo
+from tests.integration.command import Done, Workspace
+from tests.integration.test_caches import forget
+from tests.integration.tree import files
+
+_FILE = """
+version: 1
+vars:
+  BASE: none
+stages:
+  app:
+    from: {image: "${BASE}"}
+    steps: [{run: 'mkdir /one; cat /proc/sys/kernel/random/uuid >/one/uuid # %s'}]
+targets:
+  app: {stage: app, outputs: [{type: local, dest: out}]}
+"""
+
+
+@pytest.mark.parametrize(("write", "read"), [("legacy", "auto"), ("auto", "legacy")])
+def test_dialects_read_each_others_caches(
+    work: Workspace, info: DaemonInfo, write: str, read: str
+) -> None:
+    if reason := support.reason(info, "cache-export", "registry"):
+        pytest.skip(reason)
+    salt = uuid.uuid4().hex
+    ref = f"type=registry,ref={work.values['REGISTRY']}/dialects/{salt}"
+    done = work.build(_FILE % salt, "--api", write, "--export-cache", f"{ref},mode=max")
+    assert len(_vertices(done, "exporting cache")) == 1
+    first = _uuid(work)
+    forget(work.daemon)
+    done = work.build(None, "--api", read, "--import-cache", ref)
+    assert len(_vertices(done, "importing cache manifest")) == 1
+    assert _uuid(work) == first
+
+
+def test_an_old_daemon_is_not_spoken_to_in_fields_that_it_ignores(
+    work: Workspace, info: DaemonInfo
+) -> None:
+    ref = f"type=registry,ref={work.values['REGISTRY']}/dialects/none"
+    refused = not info.has_typed_caches
+    text = _FILE % uuid.uuid4().hex
+    done = work.build(text, "--api", "current", "--import-cache", ref, code=4 if refused else 0)
+    assert ("in the current API needs BuildKit v0.4" in done.err) == refused
+
+
+def _vertices(done: Done, title: str) -> set[str]:
+    return set(re.findall(rf"^(#\d+) {title}", done.err, re.MULTILINE))
+
+
+def _uuid(work: Workspace) -> str:
+    return files(work.folder / "out/one")["uuid"]
