@@ -84,6 +84,8 @@ def build(
     choice = daemon if isinstance(daemon, DaemonChoice) else options.daemon
     if isinstance(daemon, str):
         choice = DaemonChoice(address=daemon)
+    if choice.folder is None:
+        choice = replace(choice, folder=project.files[0].folder)
     project.select(targets)  # a wrong name needs no daemon to be told of
     if options.metadata_file:
         _check_writable(options.metadata_file)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from buildfile.exits import UsageError
 from buildfile.locate import locate
 from daemon_shim.info import Api
 from daemon_shim.transports.base import TlsFiles
 
 if TYPE_CHECKING:
+    from buildfile.daemons import DaemonEntry
     from daemon_shim.client import Daemon
 
 
@@ -20,31 +22,134 @@ if TYPE_CHECKING:
 class DaemonChoice:
     """Which daemon, and how to reach it.
 
-    ``address`` None: found on this machine, or started. ``timeout`` in seconds bounds dialling.
-    ``api`` is the dialect to speak. ``environment`` None means this process's own.
+    ``address`` is one, or a name in ``daemons.toml``; None: the first there that answers, else one
+    found on this machine, or started. ``folder`` may hold a project's ``daemons.toml``; ``daemons``
+    names one to use in place of it and of the user's. ``tls`` and ``api`` are stronger than what
+    such a file says; ``api`` None leaves it to the file. ``timeout`` in seconds bounds dialling.
+    ``environment`` None means this process's own.
     """
 
     address: str | None = None
     tls: TlsFiles = field(default_factory=TlsFiles)
     timeout: float = 5.0
-    api: Api = Api.AUTO
+    api: Api | None = None
+    folder: str | None = None
+    daemons: str | None = None
     environment: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    """A daemon that may be there. ``name`` is that of ``daemons.toml``, else ''."""
+
+    address: str
+    tls: TlsFiles
+    api: Api
+    name: str = ""
 
 
 @contextmanager
 def connected(choice: DaemonChoice, say: Callable[[str], None]) -> Iterator[Daemon]:
     """Open the daemon, ask it what it is, and close it in the end.
 
-    ``say`` hears what takes time, such as starting one. Raises UnreachableError or TlsError.
+    ``say`` hears what takes time, such as starting one, and which one of several it is. Raises
+    UnreachableError or TlsError, InvalidFileError for a wrong ``daemons.toml``, and UsageError for
+    a name that stands in none.
     """
+    environment = os.environ if choice.environment is None else choice.environment
+    candidates = _candidates(choice, environment, say)
+    with _first_open(candidates, choice, environment, say) as daemon:
+        yield daemon
+
+
+def _candidates(
+    choice: DaemonChoice, environment: Mapping[str, str], say: Callable[[str], None]
+) -> tuple[_Candidate, ...]:
+    """Who is tried, in order: who is named, BUILDKIT_HOST, ``daemons.toml``, this machine's."""
+    from buildfile.daemons import find_files, read_daemons
+
+    named = choice.address
+    entries: Sequence[DaemonEntry] = ()
+    if _is_name(named) or not (named or environment.get("BUILDKIT_HOST")):
+        entries = read_daemons(find_files(environment, choice.folder, choice.daemons), environment)
+    if named and _is_name(named):
+        entries = [_named(named, entries)]
+    if entries:
+        return tuple(_of_entry(entry, choice) for entry in entries)
+    located = locate(named, environment, say)
+    api = choice.api or Api.AUTO
+    return (_Candidate(address=located.address, tls=choice.tls, api=api),)
+
+
+def _is_name(named: str | None) -> bool:
+    """Whether it is a name in ``daemons.toml``: it is no address then."""
+    return bool(named) and "://" not in str(named) and not str(named).startswith("/")
+
+
+def _named(name: str, entries: Sequence[DaemonEntry]) -> DaemonEntry:
+    from translator.suggest import suggest
+
+    names = [entry.name for entry in entries]
+    if name in names:
+        return entries[names.index(name)]
+    near = suggest(name, names)
+    meant = f"did you mean {near}? " if near else ""
+    known = f"it has {', '.join(names)}" if names else "there is none"
+    raise UsageError(
+        f"no daemon {name} in daemons.toml",
+        hint=f"{meant}{known}; an address begins with unix://, tcp://, tls:// or docker://",
+    )
+
+
+def _of_entry(entry: DaemonEntry, choice: DaemonChoice) -> _Candidate:
+    given = {key: value for key, value in vars(choice.tls).items() if value}
+    return _Candidate(
+        address=entry.address,
+        tls=replace(entry.tls, **given),
+        api=choice.api or entry.api,
+        name=entry.name,
+    )
+
+
+def _first_open(
+    candidates: Sequence[_Candidate],
+    choice: DaemonChoice,
+    environment: Mapping[str, str],
+    say: Callable[[str], None],
+) -> Daemon:
+    """The first that answers. Raises the only one's error, or one that lists them all."""
+    from daemon_shim.errors import TlsError, UnreachableError
+
+    failed: list[tuple[_Candidate, Exception]] = []
+    for candidate in candidates:
+        try:
+            daemon = _open(candidate, choice, environment)
+        except (UnreachableError, TlsError) as error:
+            if len(candidates) == 1:
+                raise
+            failed.append((candidate, error))
+        else:
+            if len(candidates) > 1:
+                say(f"daemon {candidate.name} ({candidate.address})")
+            return daemon
+    listed = "".join(f"\n    {each.name}: {error}" for each, error in failed)
+    raise UnreachableError(
+        f"none of the daemons in daemons.toml answers:{listed}",
+        hint="start one of them, or name another with --daemon",
+    )
+
+
+def _open(candidate: _Candidate, choice: DaemonChoice, environment: Mapping[str, str]) -> Daemon:
     from daemon_shim.client import Daemon
     from daemon_shim.transports import transport_for
 
-    environment = os.environ if choice.environment is None else choice.environment
-    located = locate(choice.address, environment, say)
     transport = transport_for(
-        located.address, tls=choice.tls, docker_host=environment.get("DOCKER_HOST", "")
+        candidate.address, tls=candidate.tls, docker_host=environment.get("DOCKER_HOST", "")
     )
-    with Daemon(transport, timeout=choice.timeout, api=choice.api) as daemon:
+    daemon = Daemon(transport, timeout=choice.timeout, api=candidate.api)
+    try:
         daemon.info()
-        yield daemon
+    except BaseException:
+        daemon.close()
+        raise
+    return daemon

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         UnknownImageError,
         UnknownPlatformError,
     )
+    from daemon_shim.errors import DaemonError
 
 # --- what a daemon lacks (exit 4) --------------------------------------------------------------
 
@@ -137,6 +138,24 @@ def cache_replaced(targets: Sequence[str], cache: PlannedCache) -> Diagnostic:
 
 _TOLD_APART = {"registry": "ref", "local": "tag", "gha": "scope", "s3": "name", "azblob": "name"}
 _EACH = {"ref": "localhost:5000/cache:${target}"}
+
+
+# --- daemons.toml (exit 3) ---------------------------------------------------------------------
+
+
+def invalid_toml(span: Span, message: str) -> Diagnostic:
+    """The text is no TOML; ``message`` is the parser's."""
+    return Diagnostic(code="invalid-toml", message=f"this is not valid TOML: {message}", span=span)
+
+
+def unusable_address(name: str, error: DaemonError, span: Span) -> Diagnostic:
+    """The address of a daemon cannot be dialled, whoever listens."""
+    return Diagnostic(
+        code="unusable-address",
+        message=f"the daemon {name}: {error}",
+        span=span,
+        hint=error.hint,
+    )
 
 
 # --- what is missing on this machine (exit 3) --------------------------------------------------

@@ -77,6 +77,14 @@ def find(start: Path | None = None) -> Path:
     )
 
 
+def project_folder() -> str | None:
+    """The folder of the build file that ``find`` finds, None where there is none."""
+    try:
+        return str(find().parent)
+    except UsageError:
+        return None
+
+
 def git_facts(folder: str) -> GitFacts:
     """What git says of the work tree around ``folder``. Raises LookupError outside of one."""
     return GitFacts(
@@ -111,6 +119,14 @@ def _git_or_empty(folder: str, *arguments: str) -> str:
 def _read_named(name: str) -> SourceFile:
     if name == "-":
         return document.read("<stdin>", str(Path.cwd()), sys.stdin.buffer.read())
+    return read_file(name)
+
+
+def read_file(name: str) -> SourceFile:
+    """A file by its path.
+
+    Raises UsageError where it can't be read, InvalidFileError when it is not UTF-8.
+    """
     try:
         return _read(str(Path(name).absolute()))
     except OSError as error:

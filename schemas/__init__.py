@@ -11,3 +11,8 @@ from pathlib import Path
 def buildfile_schema_text() -> str:
     """The JSON schema (draft 2020-12) of the build file."""
     return Path(__file__).with_name("buildfile.schema.json").read_text(encoding="utf-8")
+
+
+def daemons_schema_text() -> str:
+    """The JSON schema (draft 2020-12) of daemons.toml."""
+    return Path(__file__).with_name("daemons.schema.json").read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
-"""The reference page of the build file, made from its JSON schema.
+"""The reference pages of the build file and of daemons.toml, made from their JSON schemas.
 
-``python -m schemas.reference`` writes docs/reference/buildfile.md anew; with ``--check`` it only
-says whether the page is current.
+``python -m schemas.reference`` writes them anew; with ``--check`` it only says whether they are
+current.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from schemas import buildfile_schema_text
+from schemas import buildfile_schema_text, daemons_schema_text
 
-PAGE = Path(__file__).parents[1] / "docs" / "reference" / "buildfile.md"
+_FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+PAGE = _FOLDER / "buildfile.md"
+DAEMONS_PAGE = _FOLDER / "daemons.md"
 Schema = Mapping[str, Any]
 
 _INTRODUCTION = """\
@@ -38,6 +41,32 @@ build file that begins with this line, beside the output of `buildfile schema`:
 - `${NAME}`, `${NAME:-default}`, `${NAME:?message}` work in every text but the script of `run`;
   `$$` is a dollar. A text that is one `${NAME}` alone takes the variable's typed value, so that
   a list may come from a variable.
+"""
+_DAEMONS = """\
+# daemons.toml
+
+Every key of `daemons.toml`, made from the [JSON schema](../../schemas/daemons.schema.json) by
+`python -m schemas.reference`. The file names daemons, so that `--daemon NAME` can:
+
+```toml
+[daemons.local]
+address = "unix:///run/buildkit/buildkitd.sock"
+
+[daemons.ci]
+address = "tcp://ci.example.com:1234"
+tls = { ca = "certs/ca.pem", cert = "certs/cert.pem", key = "certs/key.pem" }
+max-parallel = 4
+```
+
+A project's file stands beside its build file, a user's in `~/.config/buildfile` (or
+`$XDG_CONFIG_HOME/buildfile`); `--daemons FILE` stands in for both. Where both name a daemon, it is
+the project's.
+
+- A run uses one daemon: the one of `--daemon`, else of `BUILDKIT_HOST`, else the first in the files
+  that answers, the project's before the user's. If none answers, the exit code is 4.
+- What the command line says of TLS and the API is stronger than the file.
+- Unknown keys are errors; keys that begin with `x-` are free.
+- `labels` and `max-parallel` are read and checked; this version places no work by them yet.
 """
 _TYPES: Mapping[str, str] = MappingProxyType(
     {
@@ -85,7 +114,7 @@ _WHERE: Mapping[str, str] = MappingProxyType(
         "ssh": "ssh.NAME",
         "source": "sources.NAME",
         "stage": "stages.NAME",
-    "diff": "stages.NAME.diff",
+        "diff": "stages.NAME.diff",
         "step": "stages.NAME.steps[]",
         "copy": "copy",
         "mkdir": "mkdir",
@@ -104,19 +133,40 @@ _WHERE: Mapping[str, str] = MappingProxyType(
         "cache": "cache",
         "cache-import": "cache.import[]",
         "cache-export": "cache.export[]",
+        "daemon": "daemons.NAME",
+        "tls": "daemons.NAME.tls",
     }
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Language:
+    """How the examples of a page are written."""
+
+    name: str
+    write: Callable[[str, str, Any], str]
+
+
 def page() -> str:
-    """The page's text."""
+    """The text of the page about the build file."""
     schema = json.loads(buildfile_schema_text())
+    language = _Language(name="yaml", write=lambda _, key, example: _yaml(key, example))
+    parts = [_INTRODUCTION, *_sections(schema, language)]
+    return "\n".join([*parts, "## Values\n", *_values(schema["$defs"])])
+
+
+def daemons_page() -> str:
+    """The text of the page about daemons.toml."""
+    schema = json.loads(daemons_schema_text())
+    return "\n".join([_DAEMONS, *_sections(schema, _Language(name="toml", write=_toml))])
+
+
+def _sections(schema: Schema, language: _Language) -> Iterator[str]:
     definitions = schema["$defs"]
-    parts = [_INTRODUCTION, *_section("At the top", "", schema, definitions)]
+    yield from _section("At the top", "", schema, definitions, language)
     for name, where in _WHERE.items():
-        parts += _section(_title(where), where, definitions[name], definitions)
-    parts += ["## Values\n", *_values(definitions)]
-    return "\n".join(parts)
+        if name in definitions:
+            yield from _section(_title(where), where, definitions[name], definitions, language)
 
 
 def _title(where: str) -> str:
@@ -126,11 +176,21 @@ def _title(where: str) -> str:
 # --- sections ----------------------------------------------------------------------------------
 
 
-def _section(title: str, where: str, schema: Schema, definitions: Schema) -> Iterator[str]:
+def _section(
+    title: str, where: str, schema: Schema, definitions: Schema, language: _Language
+) -> Iterator[str]:
     yield f"## {title}\n"
     yield f"{schema['description']}\n"
     for key, value in schema["properties"].items():
         yield from _key(f"{where}.{key}" if where else key, key, value, schema, definitions)
+        written = (language.write(where, key, example) for example in value["examples"])
+        yield f"```{language.name}\n{chr(10).join(_apart(written))}\n```\n"
+
+
+def _apart(examples: Iterator[str]) -> Iterator[str]:
+    """The examples of one key with a word between them."""
+    for number, example in enumerate(examples):
+        yield from ("# or", example) if number else (example,)
 
 
 def _key(path: str, key: str, value: Schema, owner: Schema, definitions: Schema) -> Iterator[str]:
@@ -141,8 +201,6 @@ def _key(path: str, key: str, value: Schema, owner: Schema, definitions: Schema)
     yield f"### `{path}`\n"
     yield f"Type: {' · '.join(facts)}\n"
     yield f"{meaning}\n"
-    examples = "\n# or\n".join(_yaml(key, example) for example in value["examples"])
-    yield f"```yaml\n{examples}\n```\n"
 
 
 def _split(description: str) -> tuple[str, str]:
@@ -253,6 +311,23 @@ def _yaml(key: str, example: Any) -> str:
     return f"{_scalar(key)}:\n" + "\n".join(f"  - {_flow(item)}" for item in example)
 
 
+def _toml(where: str, key: str, example: Any) -> str:
+    """An example under the header of its table; a map of maps is tables of their own."""
+    if not where:
+        return "\n".join(
+            _toml(f"{key}.{name}", *pair)
+            for name, inner in example.items()
+            for pair in inner.items()
+        )
+    return f"[{where.replace('NAME', 'ci')}]\n{key} = {_toml_value(example)}"
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{k} = {_toml_value(v)}" for k, v in value.items()) + " }"
+    return json.dumps(value)
+
+
 def _flow(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_scalar(k)}: {_flow(v)}" for k, v in value.items()) + "}"
@@ -274,15 +349,16 @@ def _scalar(value: Any) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the page, or with ``--check`` give 1 if it is not current."""
-    if "--check" in arguments:
-        current = PAGE.exists() and PAGE.read_text(encoding="utf-8") == page()
-        if not current:
-            print(f"{PAGE.name} is not current: run python -m schemas.reference", file=sys.stderr)
-        return 0 if current else 1
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
+    """Write the pages, or with ``--check`` give 1 if one is not current."""
+    old = 0
+    for path, text in ((PAGE, page()), (DAEMONS_PAGE, daemons_page())):
+        if "--check" not in arguments:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            print(f"{path.name} is not current: run python -m schemas.reference", file=sys.stderr)
+            old = 1
+    return old
 
 
 if __name__ == "__main__":

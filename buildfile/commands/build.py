@@ -78,7 +78,7 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> N
     project = load_project(files, shaping)
     print_diagnostics((*project.warnings, *old_forms(shaping.fields)))
     options = api.BuildOptions(
-        daemon=daemon_choice(**given),
+        daemon=daemon_choice(folder=project.files[0].folder, **given),
         secrets=secrets,
         agents=agents,
         no_cache=given["no_cache"],

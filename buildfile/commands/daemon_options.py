@@ -42,9 +42,15 @@ def daemon_options(function: F) -> F:
                 "--daemon",
                 "--addr",
                 "address",
-                metavar="ADDR",
-                help="unix://, tcp:// or docker:// address. Default: BUILDKIT_HOST, a local "
-                "buildkitd, a Docker Engine, or a private daemon that is started.",
+                metavar="ADDR|NAME",
+                help="unix://, tcp:// or docker:// address, or a name in daemons.toml. Default: "
+                "BUILDKIT_HOST, the first of daemons.toml that answers, a local buildkitd, a "
+                "Docker Engine, or a private daemon that is started.",
+            ),
+            click.option(
+                "--daemons",
+                metavar="FILE",
+                help="A daemons.toml, in place of the project's and the user's.",
             ),
             click.option("--tlscacert", default="", metavar="FILE", help="Authority to trust."),
             click.option("--tlscert", default="", metavar="FILE", help="Client certificate."),
@@ -86,9 +92,10 @@ def age_of(values: Mapping[str, Any]) -> Release | None:
     return values["api"] if isinstance(values["api"], tuple) else None
 
 
-def daemon_choice(**values: Any) -> DaemonChoice:
+def daemon_choice(*, folder: str | None = None, **values: Any) -> DaemonChoice:
     """Take the values of ``daemon_options``; other keywords are left alone.
 
+    ``folder`` is the build file's, which may have a ``daemons.toml`` beside it.
     Raises UsageError for an ``--api`` that is a release: see ``age_of``.
     """
     if age := age_of(values):
@@ -96,12 +103,14 @@ def daemon_choice(**values: Any) -> DaemonChoice:
             f"--api {text(age)} is a release, and this needs a daemon",
             hint="use auto, legacy or current here; plan and doctor take releases",
         )
-    folder = values["tlsdir"]
-    files = _tls_folder(folder) if folder else {}
+    tls_folder = values["tlsdir"]
+    files = _tls_folder(tls_folder) if tls_folder else {}
     return DaemonChoice(
         address=values["address"],
         timeout=values["timeout"],
-        api=values["api"] or Api.AUTO,
+        api=values["api"],
+        daemons=values["daemons"],
+        folder=folder,
         tls=TlsFiles(
             ca=values["tlscacert"] or files.get("ca", ""),
             cert=values["tlscert"] or files.get("cert", ""),

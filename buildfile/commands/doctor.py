@@ -11,6 +11,7 @@ import click
 
 from buildfile.commands.daemon_options import age_of, daemon_choice, daemon_options
 from buildfile.connect import connected
+from buildfile.files import project_folder
 
 
 @click.command()
@@ -28,7 +29,8 @@ def command(format_: str, **given: Any) -> None:
     if age := age_of(given):
         info = ages.imagine(age)
     else:
-        with connected(daemon_choice(**given), lambda text: click.echo(text, err=True)) as daemon:
+        choice = daemon_choice(folder=project_folder(), **given)
+        with connected(choice, lambda text: click.echo(text, err=True)) as daemon:
             info = daemon.info()
     if format_ == "json":
         click.echo(json.dumps(doctorview.as_json(info), indent=2))

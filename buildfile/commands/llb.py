@@ -56,7 +56,7 @@ def command(
     shaping = load_options(given["variables"], given["overrides"], given["allow"])
     project = load_project(files, shaping)
     print_diagnostics(project.warnings)
-    choice = daemon_choice(**given)
+    choice = daemon_choice(folder=project.files[0].folder, **given)
     _writer(format_)(_definition(project, targets, platform, None if offline else choice))
 
 

@@ -33,10 +33,12 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **gi
     project = load_project(files, shaping)
     print_diagnostics(project.warnings)
     project.select(targets)  # a wrong name needs no daemon to be told of
-    if age := age_of(given):
+    age = age_of(given)
+    if age:
         made = api.foresee(project, targets, ages.imagine(age), api.BuildOptions())
     else:
-        with connected(daemon_choice(**given), lambda text: click.echo(text, err=True)) as daemon:
+        choice = daemon_choice(folder=project.files[0].folder, **given)
+        with connected(choice, lambda text: click.echo(text, err=True)) as daemon:
             made = api.prepare(project, targets, daemon, api.BuildOptions())
     if format_ == "json":
         click.echo(json.dumps(planview.as_json(made), indent=2))

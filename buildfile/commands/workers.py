@@ -9,6 +9,7 @@ import click
 
 from buildfile.commands.daemon_options import daemon_choice, daemon_options
 from buildfile.connect import connected
+from buildfile.files import project_folder
 
 if TYPE_CHECKING:
     from daemon_shim.info import DaemonInfo, Worker
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text")
 def command(filters: tuple[str, ...], format_: str, **daemon: Any) -> None:
     """List a daemon's workers: the first is the default one, which runs all steps."""
-    with connected(daemon_choice(**daemon), lambda text: click.echo(text, err=True)) as open_:
+    with connected(
+        daemon_choice(folder=project_folder(), **daemon), lambda text: click.echo(text, err=True)
+    ) as open_:
         info, workers = open_.info(), open_.list_workers(filters)
     if format_ == "json":
         click.echo(json.dumps(_as_json(info, workers), indent=2))

@@ -2,23 +2,29 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from schemas import buildfile_schema_text, reference
+from buildfile.daemons import read_daemons
+from schemas import buildfile_schema_text, daemons_schema_text, reference
 
 
-def test_the_page_is_current() -> None:
-    text = reference.PAGE.read_text(encoding="utf-8")
-    assert text == reference.page(), "run python -m schemas.reference"
+@pytest.mark.parametrize(
+    ("path", "made"),
+    [(reference.PAGE, reference.page), (reference.DAEMONS_PAGE, reference.daemons_page)],
+)
+def test_the_pages_are_current(path: Path, made: Callable[[], str]) -> None:
+    assert path.read_text(encoding="utf-8") == made(), "run python -m schemas.reference"
 
 
 def test_check_tells_a_current_page_from_an_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(reference, "PAGE", tmp_path / "docs" / "page.md")
+    monkeypatch.setattr(reference, "DAEMONS_PAGE", tmp_path / "docs" / "daemons.md")
     assert reference.main(["--check"]) == 1
     assert "python -m schemas.reference" in capsys.readouterr().err
     assert reference.main([]) == 0
@@ -47,3 +53,19 @@ def test_links_of_the_page_lead_somewhere() -> None:
     links = re.findall(r"\(#([^)]+)\)", text)
     assert links
     assert set(links) <= anchors
+
+
+def test_every_example_of_daemons_toml_is_valid(tmp_path: Path) -> None:
+    page = reference.daemons_page()
+    for number, block in enumerate(re.findall(r"```toml\n(.*?)```", page, re.DOTALL)):
+        address = "" if "address" in block else '[daemons.ci]\naddress = "/a"\n'
+        file = tmp_path / f"{number}.toml"
+        file.write_text(
+            address + block.replace("[daemons.ci]\n", "" if address else "[daemons.ci]\n")
+        )
+        assert read_daemons([file], {})
+    schema = json.loads(daemons_schema_text())
+    keys = [
+        key for each in (schema, *schema["$defs"].values()) for key in each.get("properties", {})
+    ]
+    assert len(re.findall("^### ", page, re.MULTILINE)) == len(keys)

@@ -1,4 +1,4 @@
-"""The schema check: nodes against ``schemas/buildfile.schema.json``, with jsonschema.
+"""The schema check: nodes against one of the schemas in ``schemas/``, with jsonschema.
 
 jsonschema sees plain values made of the nodes; each of its errors becomes one of our faults, drawn
 at the key or value that it is about. A file without fault never gets that far: see
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from operator import ge, le
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from schemas import buildfile_schema_text
 from translator.diagnostic import Diagnostic
@@ -25,42 +25,48 @@ if TYPE_CHECKING:
     from translator.text.schema_fault import Mistake
 
 
-def check(document: Table) -> tuple[Diagnostic, ...]:
-    """All that is wrong with a build file's shape, as written, before any interpolation."""
-    if _acceptor().accepts(document):
+Text: TypeAlias = Callable[[], str]
+
+
+def check(document: Table, text: Text = buildfile_schema_text) -> tuple[Diagnostic, ...]:
+    """All that is wrong with a file's shape, as written, before any interpolation.
+
+    ``text`` gives the schema that it has to follow; it is asked once.
+    """
+    if _acceptor(text).accepts(document):
         return ()
     from translator.text.schema_fault import faults_of
 
-    errors = _validator().iter_errors(_instance(_suspect(document)))
-    return tuple(faults_of([_mistake(error, document) for error in errors], _schema()))
+    errors = _validator(text).iter_errors(_instance(_suspect(document, text)))
+    return tuple(faults_of([_mistake(error, document) for error in errors], _schema(text)))
 
 
-@lru_cache(maxsize=1)
-def _schema() -> Schema:
-    schema: Schema = json.loads(buildfile_schema_text())
+@lru_cache
+def _schema(text: Text) -> Schema:
+    schema: Schema = json.loads(text())
     return schema
 
 
-@lru_cache(maxsize=1)
-def _acceptor() -> Acceptor:
-    return Acceptor(_schema())
+@lru_cache
+def _acceptor(text: Text) -> Acceptor:
+    return Acceptor(_schema(text))
 
 
-def _suspect(document: Table) -> Table:
+def _suspect(document: Table, text: Text) -> Table:
     """The document without the stages, targets... that are valid, each for itself.
 
     jsonschema takes half a millisecond for a stage, and a file of thousands has few faults.
     """
     entries = dict(document.entries)
-    for name, section in _schema()["properties"].items():
+    for name, section in _schema(text)["properties"].items():
         table = entries[name].value if name in entries else None
         if "propertyNames" in section and isinstance(table, Table):
-            entries[name] = Entry(entries[name].key, _without_valid(table, section))
+            entries[name] = Entry(entries[name].key, _without_valid(table, section, text))
     return Table(entries, document.span)
 
 
-def _without_valid(table: Table, section: Schema) -> Table:
-    accepts = _acceptor().compile(section)
+def _without_valid(table: Table, section: Schema, text: Text) -> Table:
+    accepts = _acceptor(text).compile(section)
     return Table(
         {
             key: entry
@@ -138,8 +144,8 @@ def _standard() -> Any:
     return Draft202012Validator
 
 
-@lru_cache(maxsize=1)
-def _validator() -> Validator:
+@lru_cache
+def _validator(text: Text) -> Validator:
     from jsonschema import TypeChecker, validators
 
     extend: Any = validators.extend
@@ -154,7 +160,7 @@ def _validator() -> Validator:
         },
         type_checker=TypeChecker({name: _is(name) for name in TYPES}),
     )
-    validator: Validator = made(_schema())
+    validator: Validator = made(_schema(text))
     return validator
 
 

@@ -210,8 +210,10 @@ def agree(text: str) -> None:
     """The acceptor and jsonschema come to one verdict, and every refusal has a reason."""
     table = parse(SourceFile(name="buildfile.yaml", folder="/", text=text))
     accepted = Acceptor(SCHEMA).accepts(table)
-    errors = list(checker._validator().iter_errors(checker._instance(table)))
-    suspect = checker._validator().iter_errors(checker._instance(checker._suspect(table)))
+    text = buildfile_schema_text
+    errors = list(checker._validator(text).iter_errors(checker._instance(table)))
+    suspects = checker._suspect(table, text)
+    suspect = checker._validator(text).iter_errors(checker._instance(suspects))
     assert sorted(map(told, suspect)) == sorted(map(told, errors))
     assert accepted == (not errors)
     assert accepted == (not check(table))
