@@ -20,6 +20,7 @@ COMMANDS = {
     "plan": "Show what a build would do, and what the daemon lacks for it.",
     "llb": "Print a target's LLB as JSON, binary, dot or mermaid.",
     "doctor": "Tell what a daemon is, and what it can do.",
+    "cache": "List, check, clean and copy folders of local caches.",
     "workers": "List a daemon's workers.",
     "daemon": "Start, stop or look at the private daemon.",
     "init": "Write a commented first build file.",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 import click
 
 from buildfile.exits import Exit, UsageError
+from buildfile.ocilayout import LayoutError
 from daemon_shim.errors import (
     CancelledError,
     DaemonError,
@@ -96,7 +97,7 @@ _ENDINGS: tuple[_Ending, ...] = (
     ((RefusedError,), Exit.NO_DAEMON, _show_diagnostics),
     ((UnreachableError, TlsError, UnsupportedError), Exit.NO_DAEMON, _show_hinted),
     ((BuildFailedError,), Exit.FAILED, _show_diagnostics),
-    ((DaemonError,), Exit.FAILED, _show_hinted),
+    ((DaemonError, LayoutError), Exit.FAILED, _show_hinted),
 )
 
 

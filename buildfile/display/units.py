@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from buildfile.progress import Outcome, Summary
 
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+_POWERS = ("", *"kmgtpe")
+_SIZE = re.compile(r"(?P<number>\d+(\.\d+)?) ?((?P<unit>[kmgtpe])(?P<binary>i?))?b?")
 _ENDINGS = {Outcome.FAILED: "failed after", Outcome.CANCELLED: "cancelled after"}
 
 
@@ -17,6 +21,15 @@ def size(count: float) -> str:
         count /= 1000
         power += 1
     return f"{count:.2f}{_SIZES[power]}"
+
+
+def parse_size(text: str) -> int:
+    """Read ``500MB`` (decimal), ``10GiB`` (binary) or a number of bytes; raises ValueError."""
+    found = _SIZE.fullmatch(text.strip().lower())
+    if not found:
+        raise ValueError(f"{text!r} is not a size such as 500MB or 10GiB")
+    base = 1024 if found["binary"] else 1000
+    return int(float(found["number"]) * base ** _POWERS.index(found["unit"] or ""))
 
 
 def rate(count: float) -> str:

@@ -1,9 +1,11 @@
-"""Makes OCI layouts of images without layers, whole or broken."""
+"""Makes OCI layouts of caches, and of images without layers, whole or broken."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,10 @@ MEDIA = "application/vnd.oci.image"
 TAG = "org.opencontainers.image.ref.name"
 NAME = "io.containerd.image.name"
 Descriptor = dict[str, Any]
+_INDEXES = {
+    "index": f"{MEDIA}.index.v1+json",
+    "list": "application/vnd.docker.distribution.manifest.list.v2+json",
+}
 
 
 class Layout:
@@ -23,11 +29,13 @@ class Layout:
         return self.folder.joinpath("blobs", *digest.split(":"))
 
     def add(self, value: object, kind: str) -> Descriptor:
-        data = json.dumps(value).encode()
+        return self.write(json.dumps(value).encode(), f"{MEDIA}.{kind}")
+
+    def write(self, data: bytes, media_type: str) -> Descriptor:
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         self.blob(digest).parent.mkdir(parents=True, exist_ok=True)
         self.blob(digest).write_bytes(data)
-        return {"mediaType": f"{MEDIA}.{kind}", "digest": digest, "size": len(data)}
+        return {"mediaType": media_type, "digest": digest, "size": len(data)}
 
     def image(self, word: str, platform: str = "", *, stated: bool = True) -> Descriptor:
         """An image whose config has the label ``word``; ``stated``: its descriptor says for what.
@@ -42,6 +50,30 @@ class Layout:
 
     def index(self, *manifests: Descriptor) -> Descriptor:
         return self.add({"manifests": list(manifests)}, "index.v1+json")
+
+    def cache(self, *layers: Descriptor, form: str = "manifest") -> Descriptor:
+        """A cache of layers as BuildKit writes it: ``manifest`` (v0.21), ``index`` (v0.8) or
+        ``list`` (v0.4).
+        """
+        words = json.dumps([each["digest"] for each in layers]).encode()
+        config = self.write(words, "application/vnd.buildkit.cacheconfig.v0")
+        if form == "manifest":
+            return self.add({"config": config, "layers": list(layers)}, "manifest.v1+json")
+        document = json.dumps({"manifests": [*layers, config]}).encode()
+        return self.write(document, _INDEXES[form])
+
+    def layer(self, size: int, letter: str = "x") -> Descriptor:
+        return self.write(letter.encode() * size, f"{MEDIA}.layer.v1.tar+gzip")
+
+    def age(self, seconds: float, *digests: str) -> None:
+        """Let blobs be as old as that: those of ``digests``, else all."""
+        changed = time.time() - seconds
+        for blob in map(self.blob, digests) if digests else self.blobs():
+            os.utime(blob, (changed, changed))
+
+    def blobs(self) -> set[Path]:
+        """The files of all blobs."""
+        return set(self.folder.glob("blobs/*/*"))
 
     def finish(self, *manifests: Descriptor) -> str:
         """Write what makes it a layout; its path."""

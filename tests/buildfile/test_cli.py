@@ -219,10 +219,21 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         assert name in capsys.readouterr().out
 
 
-_HEAVY = ("grpc", "google.protobuf", "rich", "hpack", "cryptography")
+_HEAVY = ("grpc", "google.protobuf", "jsonschema", "rich", "hpack", "cryptography")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["build", "--help"], ["check"], ["init"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["build", "--help"],
+        ["check"],
+        ["init"],
+        ["cache", "ls", "."],
+        ["cache", "verify", "."],
+        ["cache", "prune", "--unused", "."],
+    ],
+)
 def test_little_is_loaded_for_little(tmp_path: Path, arguments: list[str]) -> None:
     if arguments == ["check"]:
         (tmp_path / "buildfile.yaml").write_text(FILE)
