@@ -110,8 +110,11 @@ def survey(folder: CacheFolder) -> Usage:
 
 def _cache(layout: Layout, entry: Descriptor, manifest: File | None) -> Cache:
     needs, broken = _needs(layout, entry)
-    changed = manifest.changed if manifest else 0
-    return Cache(entry=entry, needs=needs, broken=broken, changed=changed)
+    if manifest is None:
+        return Cache(
+            entry=entry, needs=needs, broken=broken or "its manifest is missing", changed=0
+        )
+    return Cache(entry=entry, needs=needs, broken=broken, changed=manifest.changed)
 
 
 def _needs(layout: Layout, entry: Descriptor) -> tuple[dict[str, Descriptor], str]:

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from buildfile.cachecheck import Verified
+from buildfile.cachecopy import Copied
 from buildfile.cacheprune import Pruned
 from buildfile.cacheusage import Cache, File, Usage
 from buildfile.display.units import counted, size
@@ -155,3 +156,15 @@ def pruned_data(pruned: Pruned, *, dry_run: bool) -> dict[str, Any]:
         "removed": _files_data((*pruned.blobs, *pruned.unfinished)),
         "left": pruned.left,
     }
+
+
+# --- copy --------------------------------------------------------------------------------------
+
+
+def copied_text(copied: Copied) -> Iterator[str]:
+    """What went from one folder to the other."""
+    blobs = f"{counted(copied.blobs, 'blob')}, {size(copied.size)}"
+    there = f"; {copied.present} were there" if copied.present else ""
+    caches = counted(len(copied.caches), "cache")
+    yield f"{copied.path} to {copied.dest}: {caches}, {blobs} copied{there}"
+    yield from (f"copied {each.name or each.entry.digest}" for each in copied.caches)

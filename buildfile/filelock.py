@@ -28,7 +28,8 @@ def locked(path: str, kind: int, *, seconds: float = 0) -> Iterator[None]:
     while True:
         fd = _open(path)
         try:
-            if _lock(fd, kind, deadline) and _is_at(fd, path):
+            _lock(fd, kind, deadline)
+            if _is_at(fd, path):
                 yield
                 return
         finally:
@@ -43,16 +44,14 @@ def _open(path: str) -> int:
         return os.open(path, flags | os.O_RDONLY, 0o644)
 
 
-def _lock(fd: int, kind: int, deadline: float) -> bool:
+def _lock(fd: int, kind: int, deadline: float) -> None:
     while True:
         try:
-            fcntl.flock(fd, kind | fcntl.LOCK_NB)
+            return fcntl.flock(fd, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 raise
             time.sleep(_POLL_SECONDS)
-        else:
-            return True
 
 
 def _is_at(fd: int, path: str) -> bool:

@@ -12,10 +12,12 @@ from typing import Any
 import click
 
 from buildfile.cachecheck import Progress, verify
+from buildfile.cachecopy import copy
 from buildfile.cachefolder import CacheFolder
 from buildfile.cacheprune import MIN_AGE_SECONDS, Policy, prune
 from buildfile.cacheusage import survey
 from buildfile.cacheview import (
+    copied_text,
     pruned_data,
     pruned_text,
     usage_data,
@@ -127,6 +129,21 @@ def prune_(
         _print_json(pruned_data(each, dry_run=dry_run) for each in done)
     else:
         _print_text(pruned_text(each, dry_run=dry_run) for each in done)
+
+
+@command.command("copy")
+@click.argument("source", metavar="SRC", type=_FOLDER)
+@click.argument("dest", metavar="DEST", type=click.Path(file_okay=False))
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Copy this cache, not all.")
+def copy_(source: str, dest: str, tags: tuple[str, ...]) -> None:
+    """Copy caches from one folder to another, which is made if need be.
+
+    Only blobs that are not there are copied, and each is checked against its digest. A tag that is
+    there already names the copy afterwards.
+    """
+    with _progress("copying") as progress:
+        copied = copy(CacheFolder(source), CacheFolder(dest), tags, progress)
+    _print_text([copied_text(copied)])
 
 
 def _print_json(folders: Iterable[dict[str, Any]]) -> None:

@@ -210,3 +210,19 @@ def test_wrong_usage(
     assert code == Exit.USAGE
     assert "rror: " in text
     assert sorted(CacheFolder("caches").tags()) == ["feature", "main"]
+
+
+def test_copy(layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "copy", "caches", "copy", "--tag", "main") == (
+        Exit.DONE,
+        "caches to copy: 1 cache, 3 blobs, 1.00MB copied\ncopied main\n",
+    )
+    assert run(capsys, "copy", "caches", "copy") == (
+        Exit.DONE,
+        "caches to copy: 2 caches, 3 blobs, 500.65kB copied; 3 were there\n"
+        "copied main\ncopied feature\n",
+    )
+    assert run(capsys, "copy", "caches", "copy", "--tag", "other") == (
+        Exit.FAILED,
+        "error: caches: no cache other: there are main, feature\n",
+    )

@@ -83,10 +83,12 @@ def test_missing_blobs_are_told_of(layout: Layout) -> None:
     assert not usage.caches[0].broken
 
 
-@pytest.mark.parametrize("reason", ["missing", "damaged"])
-def test_cache_without_its_manifest_is_broken(layout: Layout, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("reason", "media_type"), [("missing", ""), ("missing", "text/plain"), ("damaged", "")]
+)
+def test_cache_without_its_manifest_is_broken(layout: Layout, reason: str, media_type: str) -> None:
     cache = layout.cache(layout.layer(10))
-    layout.finish(named(cache, "latest"))
+    layout.finish({**cache, "mediaType": media_type or cache["mediaType"]})
     layout.blob(cache["digest"]).unlink()
     if reason == "damaged":
         layout.blob(cache["digest"]).write_bytes(b"x" * cache["size"])

@@ -46,7 +46,10 @@ def test_a_page_without_its_marks_is_not_overwritten() -> None:
         reference.page("# A page\n")
 
 
-_INNER = ("cache ls", "cache prune", "cache verify", "daemon start", "daemon status", "daemon stop")
+_INNER = (
+    *("cache copy", "cache ls", "cache prune", "cache verify"),
+    *("daemon start", "daemon status", "daemon stop"),
+)
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *_INNER])
@@ -82,5 +85,5 @@ def test_every_setting_of_the_environment_is_explained() -> None:
 
 def test_json_on_the_page_is_json() -> None:
     texts = [block.text for block in blocks(_page()) if block.language == "json"]
-    assert len(texts) == 7
+    assert len(texts) == 8
     assert all(isinstance(json.loads(text), dict) for text in texts)
