@@ -35,11 +35,11 @@ INGEST = "ingest"
 
 _LAYOUT = "oci-layout"
 _LAYOUT_TEXT = b'{"imageLayoutVersion":"1.0.0"}'
-_INDEX_LOCK = "index.json.lock"
+INDEX_LOCK = "index.json.lock"
 _BLOBS_LOCK = "blobs.lock"
 _LOCK_SECONDS = 60.0
 _BUSY = {
-    _INDEX_LOCK: f"another program holds {_INDEX_LOCK}",
+    INDEX_LOCK: f"another program holds {INDEX_LOCK}",
     _BLOBS_LOCK: "a build or a cleaning uses it",
 }
 
@@ -73,7 +73,7 @@ class CacheFolder:
         try:
             return read_index(self.path)
         except BrokenLayoutError:
-            with suppress(UnwritableLayoutError, BusyLayoutError), self._held(_INDEX_LOCK, SHARED):
+            with suppress(UnwritableLayoutError, BusyLayoutError), self._held(INDEX_LOCK, SHARED):
                 return read_index(self.path)
             raise
 
@@ -173,7 +173,7 @@ class CacheFolder:
             "manifests": [each.as_data() for each in change(before.entries)],
         }
         with self._staged(json.dumps(document).encode(), "index.json") as file:
-            with self._held(_INDEX_LOCK, EXCLUSIVE):
+            with self._held(INDEX_LOCK, EXCLUSIVE):
                 if read_index(self.path).data != before.data:
                     return False
                 self._place(file, "index.json")

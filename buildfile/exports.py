@@ -67,6 +67,8 @@ def export(output: Output, target: Target, info: DaemonInfo, epoch: str = "") ->
     attrs.pop("mode", None)
     if output.type == "tar" and support.reason(info, "exporter", "tar"):
         return _archived(output, attrs, target, info)
+    if is_layout(output):
+        attrs.pop("tar")  # of the archive, which is unpacked on this side, by any daemon
     return _plain(
         output, Exporter(type=output.type, attrs=_dated(attrs, info, epoch)), info, target
     )
@@ -104,12 +106,11 @@ def _plain(output: Output, exporter: Exporter, info: DaemonInfo, target: Target)
         exporter=exporter,
         dest="" if stays else output.dest or STDOUT,
         refusal=next((reason for reason in reasons if reason), ""),
+        note="the archive is unpacked on this side" if is_layout(output) else "",
     )
 
 
-def _archived(
-    output: Output, attrs: Mapping[str, str], target: Target, info: DaemonInfo
-) -> Export:
+def _archived(output: Output, attrs: Mapping[str, str], target: Target, info: DaemonInfo) -> Export:
     """A tar archive where the daemon has no exporter for one: made here of a local output."""
     lacks = support.reason(info, "exporter", "tar")
     reasons = (
@@ -125,10 +126,13 @@ def _archived(
     )
 
 
+def is_layout(output: Output) -> bool:
+    """Whether it is an image as an OCI layout in a folder."""
+    return output.attrs.get("tar") == "false"
+
+
 def _limits(output: Output, target: Target) -> Iterator[str]:
-    """What no daemon does, and what is not built yet."""
-    if output.attrs.get("tar") == "false":
-        yield "an OCI layout as a folder (tar=false) is not known yet"
+    """What no daemon does."""
     if output.type == "docker" and len(target.platforms) > 1:
         yield "a Docker archive holds one platform only; type=oci takes several"
 

@@ -184,6 +184,11 @@ def read_index(path: str) -> Index:
         raise NoLayoutError(path, "the folder is a file") from error
     except OSError as error:
         raise BrokenLayoutError(path, f"index.json: {error.strerror}") from error
+    return parse_index(path, data)
+
+
+def parse_index(path: str, data: bytes) -> Index:
+    """Read the text of an index.json for the layout in ``path``. Raises BrokenLayoutError."""
     if not data:
         return Index(data=data, document={}, entries=())
     document = _parsed(path, data, "index.json")

@@ -14,7 +14,8 @@ from pathlib import Path
 from buildfile.cacheexport import CacheError, CacheExport
 from buildfile.cachefolder import CacheFolder
 from buildfile.caches import options
-from buildfile.exports import STDOUT, Export
+from buildfile.exports import STDOUT, Export, is_layout
+from buildfile.layoutoutput import LayoutOutput
 from buildfile.ocilayout import LayoutError
 from buildfile.plan import Job
 from buildfile.supplies import Supplies
@@ -248,6 +249,9 @@ def _output(planned: Export) -> Output | None:
         return None
     if planned.output.type == "local":
         return FolderOutput(planned.dest, delete=planned.output.attrs.get("mode") == "delete")
+    if is_layout(planned.output):
+        names = planned.exporter.attrs.get("name", "") if planned.exporter else ""
+        return LayoutOutput(planned.dest, filter(None, names.split(",")))
     archived = planned.archived
     if planned.dest == STDOUT:
         return StreamOutput(sys.stdout.buffer, archived=archived)

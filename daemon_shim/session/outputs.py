@@ -195,6 +195,10 @@ class FileOutput(Output):
             raise OutputError("is a folder; a file is wanted", dest=self.dest)
         if self._place.exists() and not self._place.is_file():
             raise OutputError("is not a plain file", dest=self.dest)
+        self._check_beside()
+
+    def _check_beside(self) -> None:
+        """See whether the partial file can be written."""
         _check_writable(self._place.parent, self.dest)
 
     def _receiver(self, call: Call) -> Handler:

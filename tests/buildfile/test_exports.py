@@ -155,9 +155,13 @@ def test_a_docker_archive_holds_one_platform() -> None:
     assert planned("oci", V32, dest="/x", platforms=several).refusal == ""
 
 
-def test_a_layout_as_a_folder_is_refused() -> None:
-    made = planned("oci", V32, dest="/x", attrs={"tar": "false"})
-    assert "tar=false" in made.refusal
+@pytest.mark.parametrize("kind", ["oci", "docker"])
+def test_a_layout_as_a_folder_is_made_of_the_archive(kind: str) -> None:
+    for daemon in (info((0, 3, 3)), V32):
+        made = planned(kind, daemon, dest="/x", attrs={"tar": "false"})
+        assert (made.refusal, made.dest) == ("", "/x")
+        assert exporter(made) == (kind, {})
+        assert "unpacked" in made.note
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
+from buildfile.cli import main
+from buildfile.exits import Exit
+from buildfile.ocilayout import find_image
 from daemon_shim.info import DaemonInfo
 from tests.integration.command import Workspace
 from tests.real import image
 from tests.real.image import host_architecture
+from translator.platform import Platform
 
 
 def inspect(place: str, *words: str) -> Any:
@@ -228,6 +232,7 @@ stages:
 targets:
   app: {stage: app, annotations: {org.example.note: noted}, outputs: [{type: oci, dest: app.tar}]}
 """
+_LAYOUT = '{type: docker, tar: false, dest: layout, name: "app:%s"}'
 _PLAIN = _ARCHIVE.replace(" annotations: {org.example.note: noted},", "")
 
 
@@ -239,6 +244,19 @@ def test_annotations_are_in_the_manifest(work: Workspace, info: DaemonInfo) -> N
         assert manifest["annotations"] == {"org.example.note": "noted"}
     else:
         assert "buildfile.yaml:10:71" in done.err
+
+
+def test_layout_as_a_folder_holds_the_image_beside_others(work: Workspace) -> None:
+    if not work.daemon.can("image"):
+        pytest.skip("the daemon makes no archives")
+    for name in ("one", "two"):
+        text = _PLAIN.replace("{type: oci, dest: app.tar}", _LAYOUT % name)
+        assert work.build(text).out.splitlines()[0] == str(work.folder / "layout")
+    for name in ("one", "two"):
+        platform = Platform.parse(f"linux/{host_architecture()}")
+        found = find_image(str(work.folder / "layout"), f"docker.io/library/app:{name}", platform)
+        assert json.loads(found.config)["config"]["Entrypoint"] == ["/file"]
+    assert main(["cache", "verify", str(work.folder / "layout")]) == Exit.DONE
 
 
 def test_source_date_epoch_makes_the_same_image_again(work: Workspace, info: DaemonInfo) -> None:
