@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import click
@@ -24,10 +25,13 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **gi
     release, such as --api v0.8, it is planned for a plain buildkitd of that age, and none is asked.
     """
     from buildfile import api, planview
+    from buildfile.cachesearch import searched
     from buildfile.connect import connected
     from buildfile.failure import print_diagnostics
     from buildfile.files import load_project
+    from buildfile.supplies import read_logins
     from daemon_shim import ages
+    from daemon_shim.registry.client import RegistryClient
 
     shaping = load_options(given["variables"], given["overrides"], given["allow"])
     project = load_project(files, shaping)
@@ -40,6 +44,7 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **gi
         choice = daemon_choice(folder=project.files[0].folder, **given)
         with connected(choice, lambda text: click.echo(text, err=True)) as daemon:
             made = api.prepare(project, targets, daemon, api.BuildOptions())
+    made = searched(made, RegistryClient(read_logins(os.environ).login))
     if format_ == "json":
         click.echo(json.dumps(planview.as_json(made), indent=2))
     else:

@@ -1,0 +1,85 @@
+"""What ``plan`` says of caches in registries."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from buildfile.cachesearch import searched
+from daemon_shim import ages
+from daemon_shim.registry.client import INDEXES, MANIFESTS, RegistryClient
+from daemon_shim.registry.login import ANONYMOUS
+from tests.buildfile.projects import planned
+from tests.daemon_shim.registry.scripted import Reply, Scripted, digest_of, scripted
+
+OLD, NEW = (0, 8, 0), (0, 12, 0)
+CACHE = "application/vnd.buildkit.cacheconfig.v0"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+
+
+def put(server: Scripted, kind: str, config: str) -> str:
+    data = json.dumps({"config": {"mediaType": config}}).encode()
+    digest = digest_of(data)
+    headers = {"Content-Type": kind, "Docker-Content-Digest": digest}
+    for asked in ("HEAD /v2/c/manifests/1", f"GET /v2/c/manifests/{digest}"):
+        server.replies[asked] = Reply(headers=headers, body=data)
+    return digest
+
+
+def found(folder: Path, refs: list[str], release: tuple[int, int, int]) -> list[str]:
+    imports = ", ".join(f'"type=registry,ref={ref}"' for ref in refs)
+    text = (
+        f"version: 1\nstages: {{s: {{from: scratch}}}}\n"
+        f"targets: {{t: {{stage: s, cache: {{import: [{imports}, type=gha]}}}}}}\n"
+    )
+    plan = searched(
+        planned(folder, text, ages.imagine(release)), RegistryClient(lambda _: ANONYMOUS)
+    )
+    return [cache.found for job in plan.jobs for cache in job.cache_imports]
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "release", "told"),
+    [
+        (INDEXES[0], "", OLD, "DIGEST is there"),
+        (MANIFESTS[0], CACHE, NEW, "DIGEST is there"),
+        # An image with an inline cache, which any release from v0.4 on reads.
+        (MANIFESTS[0], CONFIG, OLD, "DIGEST is there"),
+        (
+            MANIFESTS[0],
+            CACHE,
+            OLD,
+            "DIGEST is there, in the form of an image, which BuildKit v0.12 reads and v0.8.0 does "
+            "not: export it with image-manifest=false",
+        ),
+    ],
+)
+def test_a_manifest_that_is_there(
+    tmp_path: Path, kind: str, config: str, release: tuple[int, int, int], told: str
+) -> None:
+    with scripted() as server:
+        digest = put(server, kind, config)
+        answers = found(tmp_path, [f"{server.host}/c:1"], release)
+    assert answers == [told.replace("DIGEST", digest), ""]
+
+
+def test_each_place_is_asked_once(tmp_path: Path) -> None:
+    with scripted() as server:
+        refs = [f"{server.host}/c:1", f"{server.host}/c:2", f"{server.host}/c:1"]
+        put(server, INDEXES[0], "")
+        server.replies["HEAD /v2/c/manifests/2"] = Reply(404)
+        first, second, third, _ = found(tmp_path, refs, NEW)
+    assert first == third and first.endswith(" is there")
+    assert second == "not there yet"
+    assert sorted(asked for asked, _ in server.asked) == [
+        "HEAD /v2/c/manifests/1",
+        "HEAD /v2/c/manifests/2",
+    ]
+
+
+@pytest.mark.parametrize("ref", ["127.0.0.1:1/c:1", "UPPER/Case:1"])
+def test_what_cannot_be_looked_up_is_no_failure(tmp_path: Path, ref: str) -> None:
+    first, _ = found(tmp_path, [ref], NEW)
+    assert first.startswith("cannot be looked up: ")
