@@ -46,6 +46,7 @@ def abilities(info: DaemonInfo) -> tuple[Ability, ...]:
 
 # What plans do where a daemon lacks the feature: buildfile/plan.py and buildfile/exports.py.
 _AROUND: Mapping[tuple[str, str], str] = {
+    ("exporter", "tar"): "made by this tool of the files that the daemon sends",
     ("several", "exporters"): "each in a build of its own, with shared steps",
     ("several", "cache-exports"): "each in a build of its own, with shared steps",
 }
@@ -78,7 +79,8 @@ def _lack(info: DaemonInfo, feature: Feature) -> str:
         return ""
     if told := info.disabled.get(feature.proof):
         return f"{feature.what} is switched off: {told}"
-    return f"{feature.what} needs BuildKit {_short(feature.since)}, and this is {info.version}"
+    since = releases.shortened(feature.since)
+    return f"{feature.what} needs BuildKit {since}, and this is {info.version}"
 
 
 def _ability(  # noqa: PLR0913 -- a row, by name
@@ -90,12 +92,7 @@ def _ability(  # noqa: PLR0913 -- a row, by name
         name=name,
         what=what,
         state=state,
-        since=_short(since),
+        since=releases.shortened(since),
         how=how if state is State.LOWERED else "",
         reason=reason if state is State.REFUSED else "",
     )
-
-
-def _short(since: str) -> str:
-    release = releases.parse(since)
-    return releases.text(release) if release else since

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from buildfile.caches import PlannedCache
 from buildfile.doctorview import daemon_data, daemon_line
 from buildfile.exports import Export
 from buildfile.plan import Job, Plan
-from buildfile.render import as_data
-from translator.compiled import Compiled
+from buildfile.render import as_data, span_data
+from daemon_shim import releases
+from translator.compiled import Compiled, Lowering
 from translator.stage import Instance
+
+_PLACES = 3  # that the text names for each lowering
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
@@ -46,6 +49,17 @@ def _part_data(part: Compiled, instance: Instance) -> dict[str, Any]:
         "platform": str(part.platform),
         "stages": [{"stage": name, "platform": platform} for name, platform in _stages(instance)],
         "steps": list(part.names.values()),
+        "lowerings": [_lowering_data(each) for each in part.lowerings],
+    }
+
+
+def _lowering_data(lowering: Lowering) -> dict[str, Any]:
+    return {
+        "capability": lowering.capability,
+        "what": lowering.what,
+        "since": releases.shortened(lowering.since),
+        "how": lowering.how,
+        "span": span_data(lowering.span),
     }
 
 
@@ -82,10 +96,23 @@ def _lines(plan: Plan) -> Iterator[str]:
             yield f"  for {part.platform}"
             yield f"    stages  {', '.join(stages)}"
             yield from (f"    {name}" for name in part.names.values())
+            yield from (f"    lowered  {told}" for told in _lowerings_told(part.lowerings))
         for each in job.exports:
             yield f"  output  {_export_text(each)}"
         yield from (f"  cache from  {_cache_text(each)}" for each in job.cache_imports)
         yield from (f"  cache to    {_cache_text(each)}" for each in job.cache_exports)
+
+
+def _lowerings_told(lowerings: Iterable[Lowering]) -> Iterator[str]:
+    """What is done another way and why; each once, with the places in the build file."""
+    places: dict[tuple[str, str, str], list[str]] = {}
+    for each in lowerings:
+        key = (each.what, each.how, releases.shortened(each.since))
+        places.setdefault(key, []).append(str(each.span))
+    for (what, how, since), where in places.items():
+        more = f" and {len(where) - _PLACES} more" if len(where) > _PLACES else ""
+        listed = ", ".join(where[:_PLACES])
+        yield f"{what} {how}, as it needs BuildKit {since} ({listed}{more})"
 
 
 def _export_text(each: Export) -> str:

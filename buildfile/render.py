@@ -222,16 +222,17 @@ def as_data(diagnostic: Diagnostic) -> dict[str, Any]:
         "code": diagnostic.code,
         "severity": diagnostic.severity,
         "message": diagnostic.message,
-        "span": _span(diagnostic.span),
+        "span": span_data(diagnostic.span),
         "hint": diagnostic.hint,
         "log": list(diagnostic.log),
         "related": [
-            {"message": each.message, "span": _span(each.span)} for each in diagnostic.related
+            {"message": each.message, "span": span_data(each.span)} for each in diagnostic.related
         ],
     }
 
 
-def _span(span: Span | None) -> dict[str, Any] | None:
+def span_data(span: Span | None) -> dict[str, Any] | None:
+    """A place as plain data."""
     if span is None:
         return None
     return {

@@ -199,6 +199,12 @@ def text(release: Release) -> str:
     return f"v{major}.{minor}.{patch}" if patch else f"v{major}.{minor}"
 
 
+def shortened(version: str) -> str:
+    """A version as ``text`` writes it; what is none stays as it is."""
+    release = parse(version)
+    return text(release) if release else version
+
+
 def exact(release: Release) -> str:
     """A release in full: ``v0.13.0``."""
     return "v" + ".".join(map(str, release))

@@ -35,9 +35,11 @@ def test_today_s_daemon_can_do_all_by_itself() -> None:
 
 def test_the_first_does_some_another_way_and_refuses_some() -> None:
     old = told(info((0, 3, 3)))
-    assert old["exporter", "tar"].state is State.REFUSED
-    assert old["exporter", "tar"].reason == "tar output needs BuildKit v0.5, and this is v0.3.3"
-    assert old["exporter", "tar"].since == "v0.5"
+    inline = old["cache-export", "inline"]
+    assert (inline.state, inline.since, inline.how) == (State.REFUSED, "v0.4", "")
+    assert inline.reason == "inline cache needs BuildKit v0.4, and this is v0.3.3"
+    assert old["exporter", "tar"].state is State.LOWERED
+    assert old["llb", "file.base"].how == "by a helper program that this tool sends"
     several = old["several", "exporters"]
     assert (several.state, several.reason) == (State.LOWERED, "")
     assert several.how == "each in a build of its own, with shared steps"
@@ -51,9 +53,7 @@ def test_a_switched_off_feature_has_its_reason() -> None:
         disabled={"exec.meta.ulimit": "not on this machine"},
     )
     secret = told(engine)["llb", "exec.meta.ulimit"]
-    assert (
-        secret.reason == "the limits (ulimits) of a step is switched off: not on this machine"
-    )
+    assert secret.reason == "the limits (ulimits) of a step is switched off: not on this machine"
 
 
 def test_an_engine_makes_images_its_own_way_and_misleads_about_layouts() -> None:
@@ -77,8 +77,8 @@ def test_a_dialect_that_is_asked_for_limits_what_can_be_said() -> None:
         ("  API           transitional", (0, 8, 0)),
         ("  API           current", (0, 32, 2)),
         ("  platforms   linux/amd64", (0, 8, 0)),
-        ("  no            tar output: BuildKit v0.5 has it", (0, 4, 0)),
-        ("  yes           tar output", (0, 5, 0)),
+        ("  no            inline cache: BuildKit v0.4 has it", (0, 3, 0)),
+        ("  yes           inline cache", (0, 4, 0)),
     ],
 )
 def test_the_table(line: str, release: tuple[int, int, int]) -> None:

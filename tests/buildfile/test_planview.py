@@ -71,3 +71,25 @@ def test_a_plan_names_the_dialect_and_why_a_job_is_one(tmp_path: Path) -> None:
     assert "target t (2) - a build of its own: more than one output in a build needs" in text
     assert data["daemon"]["imagined"] and data["daemon"]["dialect"] == "transitional"
     assert data["jobs"][1]["note"].startswith("a build of its own")
+
+
+def test_a_plan_tells_what_is_done_another_way(tmp_path: Path) -> None:
+    plan = planned(tmp_path, TEXT, ages.imagine((0, 4, 0)))
+    (told,) = [line for line in as_text(plan).splitlines() if "copying" in line][:1]
+    what = "copying and changing files by a helper program that this tool sends"
+    assert told.startswith(f"    lowered  {what}, as it needs BuildKit v0.5 (")
+    assert told.endswith("buildfile.yaml:3:38)")
+    (lowering, *_) = as_json(plan)["jobs"][0]["platforms"][0]["lowerings"]
+    assert (lowering["capability"], lowering["since"]) == ("file.base", "v0.5")
+    assert lowering["span"]["start"] == {"line": 3, "column": 38}
+    native = planned(tmp_path, TEXT, ages.imagine((0, 32, 2)))
+    assert "lowered" not in as_text(native)
+    assert as_json(native)["jobs"][0]["platforms"][0]["lowerings"] == []
+
+
+def test_many_places_of_a_lowering_are_counted(tmp_path: Path) -> None:
+    writes = ", ".join(f"{{write: {{path: /{n}, text: a}}}}" for n in range(5))
+    stages = f"stages: {{s: {{from: scratch, steps: [{writes}]}}}}\n"
+    text = f"version: 1\n{stages}targets: {{t: {{stage: s}}}}\n"
+    told = as_text(planned(tmp_path, text, ages.imagine((0, 3, 0))))
+    assert " and 2 more)" in told
