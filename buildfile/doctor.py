@@ -46,7 +46,7 @@ def abilities(info: DaemonInfo) -> tuple[Ability, ...]:
 
 # What plans do where a daemon lacks the feature: buildfile/plan.py and buildfile/exports.py.
 _AROUND: Mapping[tuple[str, str], str] = {
-    ("exporter", "tar"): "made by this tool of the files that the daemon sends",
+    ("exporter", "tar"): "an archive made here of a local output, for one platform",
     ("several", "exporters"): "each in a build of its own, with shared steps",
     ("several", "cache-exports"): "each in a build of its own, with shared steps",
 }

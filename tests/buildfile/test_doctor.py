@@ -36,9 +36,12 @@ def test_today_s_daemon_can_do_all_by_itself() -> None:
 def test_the_first_does_some_another_way_and_refuses_some() -> None:
     old = told(info((0, 3, 3)))
     inline = old["cache-export", "inline"]
-    assert (inline.state, inline.since, inline.how) == (State.REFUSED, "v0.4", "")
+    assert inline.state is State.REFUSED
     assert inline.reason == "inline cache needs BuildKit v0.4, and this is v0.3.3"
-    assert old["exporter", "tar"].state is State.LOWERED
+    assert inline.since == "v0.4"
+    archive = old["exporter", "tar"]
+    assert (archive.state, archive.since) == (State.LOWERED, "v0.7.1")
+    assert archive.how == "an archive made here of a local output, for one platform"
     assert old["llb", "file.base"].how == "by a helper program that this tool sends"
     several = old["several", "exporters"]
     assert (several.state, several.reason) == (State.LOWERED, "")
@@ -79,6 +82,7 @@ def test_a_dialect_that_is_asked_for_limits_what_can_be_said() -> None:
         ("  platforms   linux/amd64", (0, 8, 0)),
         ("  no            inline cache: BuildKit v0.4 has it", (0, 3, 0)),
         ("  yes           inline cache", (0, 4, 0)),
+        ("  yes           tar output", (0, 7, 1)),
     ],
 )
 def test_the_table(line: str, release: tuple[int, int, int]) -> None:

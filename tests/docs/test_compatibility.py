@@ -49,5 +49,11 @@ def test_releases_are_those_of_the_capabilities(row: re.Match[str]) -> None:
 def test_all_that_came_after_the_oldest_release_is_on_the_page() -> None:
     oldest = _release(_DAEMONS[0])
     later = {row.id for row in FEATURES.values() if _release(row.since) > oldest}
-    lowered = {"exec.mount.bind.readwrite-nooutput", "exec.mount.cache.content"}
+    lowered = {
+        "exec.mount.bind.readwrite-nooutput",
+        "exec.mount.cache.content",
+        "mergeop",
+        "diffop",
+        "merge.removals",
+    }
     assert later - lowered <= {row["capability"] for row in _ROWS}

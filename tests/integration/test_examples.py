@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from daemon_shim import support
 from daemon_shim.info import DaemonInfo
 from tests.integration.command import Workspace
 from tests.integration.test_images import inspect
-from tests.integration.tree import files
+from tests.integration.tree import archive, files
 from tests.real import bases
 from tests.real.errors import UnavailableError
 
@@ -38,7 +39,7 @@ def _prepare(work: Workspace) -> None:
 
 
 def test_every_example_is_explained_and_tested() -> None:
-    tested = {"hello", "c-program", "python-app", "image", "monorepo"}
+    tested = {"hello", "c-program", "python-app", "image", "layers", "monorepo"}
     assert {path.parent.name for path in _EXAMPLES.glob("*/buildfile.yaml")} == tested
     for name in tested:
         assert (_EXAMPLES / name / "README.md").exists()
@@ -129,6 +130,20 @@ def test_image(work: Workspace, registry: str) -> None:
     assert "PATH=/usr/bin:/bin" in config["Env"]
     work.build(None, *words, "pages")
     assert "<h1>It works</h1>" in (work.folder / "out/index.html").read_text()
+
+
+def test_layers(work: Workspace) -> None:
+    _copy(work, "layers")
+    base = ("--var", f"BASE={work.values['BASE']}")
+    work.build(None, *base)
+    assert (work.folder / "out/greeting").read_text() == "Hello, reader\n"
+    patch = archive((work.folder / "out/patch.tar").read_bytes())
+    assert patch["var/lib/greet/words"] == "Hello\n" and "usr/bin/greet" in patch
+    assert not any(name.startswith(("bin/", "srv")) for name in patch)
+    work.write("pages/who", "writer\n")
+    done = work.build(None, *base, "greeting")
+    assert (work.folder / "out/greeting").read_text() == "Hello, writer\n"
+    assert re.search(r"^#(\d+) \[installed\] run .*\n#\1 CACHED$", done.err, re.MULTILINE)
 
 
 def test_monorepo(work: Workspace, registry: str, info: DaemonInfo) -> None:

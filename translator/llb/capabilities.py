@@ -101,6 +101,13 @@ CAPABILITIES = {row.id: row for row in _CAPABILITIES}
 _UNNAMED = (
     Feature("exec.hostname", "source.git.httpauth", "the host name of a step", "v0.8.0", False),
     Feature("file.copy.mode", "exec.validexitcode", "a symbolic mode of a copy", "v0.17.0", False),
+    Feature(
+        "merge.removals",
+        "exec.mount.cache.content",
+        "a merge stage of what removes files",
+        "v0.13.0",
+        False,
+    ),
     Feature("git.history", "file.rm.wildcard", "a repository with its history", "v0.7.0", False),
 )
 FEATURES = {

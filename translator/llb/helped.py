@@ -44,7 +44,7 @@ from translator.platform import Platform
 HOW = "by a helper program that this tool sends"
 
 _PLACE = "/helper"
-_DEST, _SRC = "/dest", "/src"
+DEST, _SRC = "/dest", "/src"
 # One text is at most 128 KiB, and all together at most 2 MiB (Linux, execve).
 _PIECE = 72 << 10
 _LARGEST = 1 << 20
@@ -59,8 +59,13 @@ class Help:
     platform: Platform
 
     @property
+    def folder(self) -> str:
+        """Where the helper is mounted in the processes that run it."""
+        return _PLACE
+
+    @property
     def command(self) -> str:
-        """The path of the helper in the processes made here."""
+        """The path of the helper there."""
         return f"{_PLACE}/{self.file}"
 
 
@@ -78,9 +83,9 @@ def helped(
     for number, batch in enumerate(batches, 1):
         inputs = Inputs()
         mounts: list[ExecMount] = [
-            TreeMount(target=_DEST, input=inputs.position(base), output=0, hashed=False),
+            TreeMount(target=DEST, input=inputs.position(base), output=0, hashed=False),
             TreeMount(target="/", output=1),
-            TreeMount(target=_PLACE, input=inputs.position(help_.source), readonly=True),
+            TreeMount(target=help_.folder, input=inputs.position(help_.source), readonly=True),
         ]
         if any(isinstance(each, CopyFiles) for each in batch.changes):
             position = inputs.position(origin)

@@ -20,14 +20,15 @@ from translator.llb.graph import (
     CacheDir,
     CopyFiles,
     Detour,
+    DiffOp,
     Edge,
     ExecMount,
     ExecOp,
     FileOp,
     Graph,
     GraphBuilder,
+    MergeOp,
     SourceOp,
-    Tree,
     TreeMount,
     Use,
     Vertex,
@@ -35,6 +36,8 @@ from translator.llb.graph import (
 from translator.llb.helped import HOW as FILES_HELPED
 from translator.llb.helped import Help, helped
 from translator.llb.imageconfig import DEFAULT_PATH
+from translator.llb.laid import laid
+from translator.llb.layers import Layers
 from translator.llb.paths import WILDCARD
 from translator.llb.sources import LOCAL, program_vertex
 from translator.llb.wrapped import HOW as STARTED_BY_HELPER
@@ -144,6 +147,35 @@ def select_whole_trees(graph: Graph, terms: Terms) -> Graph:
     return _each_exec(graph, _with_selectors)
 
 
+def lay_trees_with_a_helper(graph: Graph, terms: Terms) -> Graph:
+    """Have a helper program lay trees over one another, and find out how they differ.
+
+    Before v0.13, merges may fail of which a stage removes several files: what marks them is linked,
+    and may not be there (snapshot/diffapply_unix.go). Where an image's own layers matter, which
+    only the daemon sees, a merge or a diff stays as it is.
+    """
+    programs, layers = _Programs(terms), Layers(graph)
+
+    def lowered(vertex: Vertex, work: Rebuilding) -> Edge:
+        if not isinstance(vertex.payload, MergeOp | DiffOp):
+            return work.add(vertex)
+        lacking, stack = _lacking(vertex, _TREE_FEATURES, terms), layers.stack(work.position)
+        if stack is None:
+            return work.add(_noted(vertex, lacking, _UNSEEN))
+        if isinstance(vertex.payload, MergeOp) and layers.removes(stack):
+            lacking = lacking or tuple(filter(terms.lack, ("merge.removals",)))
+        if not lacking:
+            return work.add(vertex)
+        if stack.tree and not stack.layers:
+            return work.place(stack.tree)
+        help_ = programs.send(terms.native, vertex, work)
+        if not help_:
+            return work.add(_without_help(vertex, lacking, terms.native))
+        return work.add(laid(vertex, stack, work.place, help_, lacking))
+
+    return rebuilt(graph, lowered)
+
+
 def change_files_with_a_helper(graph: Graph, terms: Terms) -> Graph:
     """Have a helper program do the file operations that need what the daemon lacks."""
     programs = _Programs(terms)
@@ -182,6 +214,8 @@ def start_processes_with_a_helper(graph: Graph, terms: Terms) -> Graph:
     return rebuilt(graph, lowered)
 
 
+_TREE_FEATURES = ("mergeop", "diffop", "merge.removals")
+_UNSEEN = "what an image removes in its layers is only seen by the daemon"
 _FILE_FEATURES = tuple(name for name in FEATURES if name.startswith("file."))
 _START_FEATURES = ("exec.secretenv", "exec.validexitcode")
 
@@ -209,6 +243,12 @@ RULES: Sequence[Row] = (
         features=("source.git.subdir",),
         rule=name_the_default_branch,
         how=_BY_COPY,
+    ),
+    Row(
+        features=_TREE_FEATURES,
+        rule=lay_trees_with_a_helper,
+        how=FILES_HELPED,
+        by_helper=True,
     ),
     Row(
         features=_FILE_FEATURES,
@@ -293,6 +333,11 @@ def _without_help(vertex: Vertex, lacking: Collection[str], platform: Platform |
     """Say with what is lacking that the helper is for other platforms."""
     known = " and ".join(helper.PLATFORMS)
     note = f"the helper program for it is for {known}, and not for {platform}" if platform else ""
+    return _noted(vertex, lacking, note)
+
+
+def _noted(vertex: Vertex, lacking: Collection[str], note: str) -> Vertex:
+    """Say with what is lacking why there is no other way."""
     uses = (replace(use, note=note) if use.feature in lacking else use for use in vertex.uses)
     return replace(vertex, uses=tuple(uses))
 
@@ -300,23 +345,38 @@ def _without_help(vertex: Vertex, lacking: Collection[str], platform: Platform |
 # --- ways to change graphs -------------------------------------------------------------------
 
 
-def rebuilt(graph: Graph, change: Callable[[Vertex, GraphBuilder], Edge]) -> Graph:
+class Rebuilding(GraphBuilder):
+    """A graph in the making out of the vertices of another one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._places: list[Edge] = []
+
+    @property
+    def position(self) -> int:
+        """Which vertex of the old graph comes next."""
+        return len(self._places)
+
+    def place(self, edge: Edge) -> Edge:
+        """Where an edge of the old graph is in the new one."""
+        place = self._places[edge.vertex]
+        return replace(place, output=edge.output) if edge.output else place
+
+    def put(self, edge: Edge) -> None:
+        """Have ``edge`` be the vertex that came next."""
+        self._places.append(edge)
+
+
+def rebuilt(graph: Graph, change: Callable[[Vertex, Rebuilding], Edge]) -> Graph:
     """The graph with each vertex put into a new one by ``change``, which gives its first output.
 
     The vertex that ``change`` gets has the edges of the new graph.
     """
-    builder = GraphBuilder()
-    places: list[Edge] = []
-
-    def moved(edge: Edge) -> Edge:
-        place = places[edge.vertex]
-        return replace(place, output=edge.output) if edge.output else place
-
+    work = Rebuilding()
     for vertex in graph.vertices:
-        inputs = tuple(map(moved, vertex.inputs))
-        places.append(change(replace(vertex, inputs=inputs), builder))
-    roots: tuple[Tree, ...] = tuple(root and moved(root) for root in graph.roots)
-    return builder.build(roots)
+        inputs = tuple(map(work.place, vertex.inputs))
+        work.put(change(replace(vertex, inputs=inputs), work))
+    return work.build(tuple(root and work.place(root) for root in graph.roots))
 
 
 def _uses(vertex: Vertex, feature: str) -> bool:

@@ -10,18 +10,10 @@ typedef struct level {
     bool made;
 } level;
 
-typedef struct linked {
-    uint64_t inode;
-    const char *path;
-    struct linked *next;
-} linked;
-
-enum { BUCKETS = 1024 };
-
 typedef struct {
     const copying *how;
     const char *path;        /* what is copied, from the root of its tree */
-    linked *links[BUCKETS]; /* by inode: where the first of several names went to */
+    links links;
 } copier;
 
 /* --- attributes ------------------------------------------------------------------------------- */
@@ -32,19 +24,19 @@ void chown_new(const char *path, const owner *who) {
     if (error) fail("cannot change the owner", path, error);
 }
 
-static void change_mode(const char *path, unsigned mode) {
+void change_mode(const char *path, unsigned mode) {
     long error = CALL3(SYS_FCHMODAT, HERE, path, mode & 07777);
     if (error) fail("cannot change the mode", path, error);
 }
 
-static void copy_times(const char *path, const struct status *s) {
+void copy_times(const char *path, const struct status *s) {
     struct moment times[2] = {{s->atime, s->atime_ns}, {s->mtime, s->mtime_ns}};
     long error = CALL4(SYS_UTIMENSAT, HERE, path, times, NO_FOLLOW);
     if (error) fail("cannot change the times", path, error);
 }
 
 /* What this process may not set is left out, as BuildKit leaves out what it cannot set. */
-static void copy_attributes(const char *source, const char *target) {
+void copy_attributes(const char *source, const char *target) {
     long size = CALL3(SYS_LLISTXATTR, source, NULL, 0);
     if (size <= 0) return;
     mark start = here(&brief);
@@ -102,7 +94,7 @@ static void copy_data(int from, int to, int64_t size, const char *source, const 
     }
 }
 
-static void copy_file(const char *source, const char *target, const struct status *s) {
+void copy_file(const char *source, const char *target, const struct status *s) {
     long from = CALL4(SYS_OPENAT, HERE, source, READ_ONLY | CLOSE_ON_EXEC, 0);
     if (from < 0) fail("cannot open", source, from);
     long to = CALL4(SYS_OPENAT, HERE, target,
@@ -113,19 +105,18 @@ static void copy_file(const char *source, const char *target, const struct statu
     CALL1(SYS_CLOSE, to);
 }
 
-/* Where an earlier name of the same file went to; NULL for the first one, and for lone files. */
-static const char *earlier(copier *c, const struct status *s, const char *target) {
+const char *earlier(links *known, const struct status *s, const char *target) {
     if (s->links < 2) return NULL;
-    linked **bucket = &c->links[s->inode % BUCKETS];
+    linked **bucket = &known->buckets[s->inode % LENGTH(known->buckets)];
     for (linked *l = *bucket; l; l = l->next)
-        if (l->inode == s->inode) return l->path;
+        if (l->inode == s->inode && l->device == s->device) return l->path;
     linked *made = take(&kept, sizeof *made);
-    *made = (linked){s->inode, copied(&kept, target, strlen(target)), *bucket};
+    *made = (linked){s->device, s->inode, copied(&kept, target, strlen(target)), *bucket};
     *bucket = made;
     return NULL;
 }
 
-static void copy_link(const char *source, const char *target) {
+void copy_link(const char *source, const char *target) {
     char link[4097];
     long size = CALL4(SYS_READLINKAT, HERE, source, link, sizeof link - 1);
     if (size < 0) fail("cannot read link", source, size);
@@ -151,7 +142,7 @@ static void copy_other(copier *c, const char *source, const char *target, const 
     if (kind(s) == LINK) copy_link(source, target);
     else if (kind(s) != FILE) make_special(target, s);
     else {
-        const char *link = earlier(c, s, target);
+        const char *link = earlier(&c->links, s, target);
         if (!link) copy_file(source, target, s);
         else if ((error = CALL5(SYS_LINKAT, HERE, link, HERE, target, 0)))
             fail("cannot make hard link", target, error);

@@ -24,6 +24,7 @@ int memcmp(const void *a, const void *b, size_t size);
 size_t strlen(const char *text);
 
 bool same(const char *a, const char *b);
+int compared(const char *a, const char *b); /* below, at or above 0, as in a sorted list */
 bool starts(const char *text, const char *prefix);
 bool ends(const char *text, const char *suffix);
 const char *find(const char *text, char byte); /* NULL: it is not there */
@@ -70,6 +71,7 @@ char *within_parent(const char *root, const char *path);
 /* The paths below root that a path with wildcards means, relative to it; NULL ends the list. */
 char **wildcards(const char *root, const char *path, bool follow);
 void remove_all(const char *path);
+char *target_of(const char *link);
 
 typedef struct {
     size_t count;
@@ -128,6 +130,24 @@ typedef struct {
 } copying;
 void copy(const char *from, const char *to, const copying *how);
 
+/* Files by their inode: where the first of several names went to. */
+typedef struct linked {
+    uint64_t device, inode;
+    const char *path;
+    struct linked *next;
+} linked;
+typedef struct {
+    linked *buckets[1024];
+} links;
+/* Where an earlier name of the same file went to; NULL for the first one, and for lone files. */
+const char *earlier(links *known, const struct status *s, const char *target);
+
+void copy_file(const char *source, const char *target, const struct status *s);
+void copy_link(const char *source, const char *target);
+void copy_times(const char *path, const struct status *s);
+void copy_attributes(const char *source, const char *target);
+void change_mode(const char *path, unsigned mode);
+
 /* Makes path with its parents, and gives all that are new this mode and owner. */
 void make_folders(const char *path, unsigned mode, const owner *who);
 void chown_new(const char *path, const owner *who);
@@ -150,6 +170,7 @@ size_t read_full(stream *s, void *data, size_t size);
 /* --- subcommands ------------------------------------------------------------------------------ */
 
 int file_command(int count, char **arguments, char **environment);
+int layers_command(int count, char **arguments, char **environment);
 int run_command(int count, char **arguments, char **environment);
 
 const char *variable(char **environment, const char *name); /* NULL: not set */

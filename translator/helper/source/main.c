@@ -7,6 +7,7 @@ static const struct {
     int (*command)(int count, char **arguments, char **environment);
 } COMMANDS[] = {
     {"file", file_command},
+    {"layers", layers_command},
     {"run", run_command},
 };
 

@@ -50,7 +50,7 @@ char *parent(const char *path) {
     return clean(copied(&brief, path, size));
 }
 
-static char *target_of(const char *link) {
+char *target_of(const char *link) {
     char *target = take(&brief, LONGEST);
     long size = CALL4(SYS_READLINKAT, HERE, link, target, LONGEST - 1);
     if (size < 0) fail("cannot read link", link, size);
@@ -104,11 +104,6 @@ struct entry {
     uint8_t type;
     char name[];
 };
-
-static int compared(const char *a, const char *b) {
-    while (*a && *a == *b) a++, b++;
-    return (unsigned char)*a - (unsigned char)*b;
-}
 
 /* Heap sort: no worst case, no recursion. */
 static void sink(char **names, size_t at, size_t count) {

@@ -133,6 +133,7 @@ enum { KIND = 0170000, SOCKET = 0140000, LINK = 0120000, FILE = 0100000, BLOCK =
 struct moment {
     int64_t seconds, nanoseconds;
 };
+enum { LEAVE_TIME = (1 << 30) - 2 }; /* UTIME_OMIT, in place of nanoseconds */
 
 static inline uint32_t kind(const struct status *s) { return s->mode & KIND; }
 

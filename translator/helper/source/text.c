@@ -47,6 +47,11 @@ bool same(const char *a, const char *b) {
     return *a == *b;
 }
 
+int compared(const char *a, const char *b) {
+    while (*a && *a == *b) a++, b++;
+    return (unsigned char)*a - (unsigned char)*b;
+}
+
 bool starts(const char *text, const char *prefix) {
     while (*prefix)
         if (*text++ != *prefix++) return false;
