@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from buildfile.connect import DaemonChoice, connected
 from buildfile.exits import UsageError
 from buildfile.files import LoadOptions, load_project
+from buildfile.loopback import Loopback
 from translator.target import Secret, SshAgent
 
 if TYPE_CHECKING:
@@ -91,8 +92,8 @@ def build(
         _check_writable(options.metadata_file)
     display = choose(options.progress, sys.stderr, _environment(options))
     try:
-        with connected(choice, display.say) as open_:
-            plan = prepare(project, targets, open_, options)
+        with connected(choice, display.say) as open_, Loopback(open_) as loopback:
+            plan = prepare(project, targets, open_, options, loopback)
             plan.require()
             supplies = _supply(project, plan, options)
             check_places(
@@ -109,11 +110,16 @@ def build(
 
 
 def prepare(
-    project: Project, targets: Sequence[str], daemon: Daemon, options: BuildOptions
+    project: Project,
+    targets: Sequence[str],
+    daemon: Daemon,
+    options: BuildOptions,
+    loopback: Loopback,
 ) -> Plan:
     """Plan a build on an open daemon: images resolved, everything compiled, nothing built.
 
-    Raises InvalidFileError and BuildFailedError (an image that cannot be resolved).
+    The plan can be carried out for as long as ``loopback``, which is the daemon's, is open. Raises
+    InvalidFileError and BuildFailedError (an image that cannot be resolved).
     """
     from buildfile.images import resolve_images
     from buildfile.plan import draft, needed_images, plan
@@ -127,7 +133,14 @@ def prepare(
     logins = Auth(read_logins(environment))
     client = RegistryClient(logins.login)
     images = resolve_images(needed_images(drafts), daemon, services=[logins], client=client)
-    return plan(drafts, daemon.info(), images, no_cache=options.no_cache, environment=environment)
+    return plan(
+        drafts,
+        daemon.info(),
+        images,
+        loopback=loopback,
+        no_cache=options.no_cache,
+        environment=environment,
+    )
 
 
 def foresee(
@@ -148,7 +161,14 @@ def foresee(
     drafts = draft(project, project.select(targets), info, epoch)
     client = RegistryClient(read_logins(environment).login)
     images, unknown = resolve_without_daemon(needed_images(drafts), client)
-    made = plan(drafts, info, images, no_cache=options.no_cache, environment=environment)
+    made = plan(
+        drafts,
+        info,
+        images,
+        loopback=Loopback(None),
+        no_cache=options.no_cache,
+        environment=environment,
+    )
     return replace(made, warnings=(*made.warnings, *unknown))
 
 

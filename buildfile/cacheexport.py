@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 from buildfile.cachefolder import CacheFolder
-from buildfile.caches import PlannedCache
+from buildfile.caches import SERVED_TAG, PlannedCache
 from buildfile.ocilayout import Descriptor, LayoutError
 from daemon_shim.session.blobs import open_blob
 from daemon_shim.session.ingest import Ingest
@@ -32,7 +32,8 @@ class CacheExport:
 
     def __init__(self, planned: PlannedCache) -> None:
         self.planned = planned
-        self.ingest = Ingest(planned.folder)
+        served = planned.served
+        self.ingest = (served.ingest if served else None) or Ingest(planned.folder)
         self._folder = CacheFolder(planned.folder)
 
     @property
@@ -53,10 +54,8 @@ class CacheExport:
 
         Without a manifest in it there is nothing that could be cached. Raises CacheError.
         """
-        if _DESCRIPTOR not in response:
-            return
         try:
-            manifest = self._manifest(response[_DESCRIPTOR])
+            manifest = self._pushed() if self.planned.served else self._told(response)
             if manifest is not None:
                 self._folder.put(self.planned.tag, manifest)
         except LayoutError as error:
@@ -64,15 +63,24 @@ class CacheExport:
         except OSError as error:
             raise self._failure(error.strerror or str(error)) from error
 
-    def _manifest(self, told: str) -> Descriptor | None:
-        """The manifest's descriptor, None where none was written.
+    def _pushed(self) -> Descriptor | None:
+        """The manifest that came as to a registry, None where none was written."""
+        pushed = self.planned.served and self.planned.served.pushed(SERVED_TAG)
+        if not pushed:
+            return None
+        return Descriptor(media_type=pushed.media_type, digest=pushed.digest, size=pushed.size)
+
+    def _told(self, response: Mapping[str, str]) -> Descriptor | None:
+        """The manifest that the response speaks of, None where none was written.
 
         The response has one only, whatever was exported beside it (solver/llbsolver/solver.go,
         v0.11 to v0.32: the last one wins), so another's is made from what was written here last.
         """
+        if _DESCRIPTOR not in response:
+            return None
         digest = self.ingest.newest
         try:
-            descriptor = Descriptor.parse(json.loads(told))
+            descriptor = Descriptor.parse(json.loads(response[_DESCRIPTOR]))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise self._failure("the daemon's description of it cannot be read") from error
         if descriptor.digest == digest or not digest:

@@ -2,7 +2,8 @@
 
 What is in a folder is looked up here: a daemon is told a digest, and asks for the blobs (client/
 solve.go, v0.4 to v0.32). A folder or a tag that is not there yet is no fault, so that a first build
-is quiet; then nothing is sent.
+is quiet; then nothing is sent. A daemon that knows caches in registries only, as v0.3 does, finds
+the folder in a registry that this side serves.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from buildfile.cachefolder import LATEST, CacheFolder
+from buildfile.cacheform import form_for
 from buildfile.cloudcaches import from_environment, missing
-from buildfile.ocilayout import LayoutError
+from buildfile.loopback import HOW, Loopback
+from buildfile.ocilayout import Layout, LayoutError
 from daemon_shim import attributes, support
 from daemon_shim.info import DaemonInfo
+from daemon_shim.registry.served import Document, Served
 from daemon_shim.request import CacheOption
 from daemon_shim.session.blobs import open_blob
+from daemon_shim.session.ingest import Ingest
 from translator.target import CacheEntry
 
 Kind: TypeAlias = Literal["import", "export"]
@@ -38,6 +43,10 @@ _NAMED_BY: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "azblob": MappingProxyType({"container": "", "prefix": "", "name": "buildkit"}),
     }
 )
+_LAYOUT_ATTRS = frozenset(("dest", "src", "digest"))
+SERVED_TAG = "cache"
+"""The tag of a local cache in a registry of this side."""
+_REWRITTEN = "its manifest is given in a form that this daemon reads"
 _TIMES = ((86400, "day"), (3600, "hour"), (60, "minute"))
 
 
@@ -49,6 +58,8 @@ class PlannedCache:
     absolute path, and ``tag`` its name there; both are '' for other types. ``refusal`` says why the
     daemon cannot do it, ``warning`` what is amiss though the build can go on, ``note`` what is done
     another way, and ``found`` what is there now; each is '' where there is nothing to say.
+    ``served`` is where a daemon finds a local cache that it cannot ask the session for, and
+    ``documents`` are blobs of it that the folder does not have.
     """
 
     entry: CacheEntry
@@ -60,6 +71,8 @@ class PlannedCache:
     warning: str = ""
     note: str = ""
     found: str = ""
+    served: Served | None = None
+    documents: tuple[Document, ...] = ()
 
     @property
     def type(self) -> str:
@@ -85,10 +98,15 @@ class PlannedCache:
 
     @property
     def store(self) -> str:
-        """The name under which the daemon asks for a local cache's blobs, '' for other types."""
-        if not self.folder or self.option is None:
+        """The name under which the daemon asks for a local cache's blobs, '' where it does not."""
+        if not self.is_used_here or self.option is None or self.served:
             return ""
         return f"local:{self.option.attrs[_PLACES[self.kind]]}"
+
+    @property
+    def is_used_here(self) -> bool:
+        """Whether a folder of this machine is read or written."""
+        return bool(self.folder) and self.option is not None
 
     @property
     def resets(self) -> bool:
@@ -97,22 +115,31 @@ class PlannedCache:
 
 
 def plan_imports(
-    entries: Iterable[CacheEntry], info: DaemonInfo, environment: Mapping[str, str]
+    entries: Iterable[CacheEntry],
+    info: DaemonInfo,
+    environment: Mapping[str, str],
+    loopback: Loopback,
 ) -> tuple[PlannedCache, ...]:
     """Plan the caches to import. ``environment`` has the keys of services on the web."""
     return tuple(
         _checked(
-            _local_import(each) if each.folder else _elsewhere(each, "import", info, environment),
+            _local_import(each, info)
+            if each.folder
+            else _elsewhere(each, "import", info, environment),
             info,
+            loopback,
         )
         for each in entries
     )
 
 
 def plan_exports(
-    entries: Iterable[CacheEntry], info: DaemonInfo, environment: Mapping[str, str]
+    entries: Iterable[CacheEntry],
+    info: DaemonInfo,
+    environment: Mapping[str, str],
+    loopback: Loopback,
 ) -> tuple[PlannedCache, ...]:
-    """Plan the caches that one build exports. ``environment`` is as for ``plan_imports``."""
+    """Plan the caches that one build exports. The rest is as for ``plan_imports``."""
     planned: list[PlannedCache] = []
     for each in entries:
         if each.folder:
@@ -120,7 +147,7 @@ def plan_exports(
             made = _local_export(each, same)
         else:
             made = _elsewhere(each, "export", info, environment)
-        planned.append(_checked(made, info))
+        planned.append(_checked(made, info, loopback))
     return tuple(planned)
 
 
@@ -132,12 +159,14 @@ def options(caches: Iterable[PlannedCache]) -> tuple[CacheOption, ...]:
 # --- local caches ------------------------------------------------------------------------------
 
 
-def _local_import(entry: CacheEntry) -> PlannedCache:
+def _local_import(entry: CacheEntry, info: DaemonInfo) -> PlannedCache:
     digest = entry.attrs.get("digest", "")
     tag = "" if digest else entry.attrs.get("tag", LATEST)
     planned = PlannedCache(entry=entry, kind="import", option=None, folder=entry.folder, tag=tag)
+    folder = CacheFolder(entry.folder)
     try:
-        found = CacheFolder(entry.folder).find(digest or tag)
+        found = folder.find(digest or tag)
+        data = Layout(entry.folder, folder.index()).blob(found) if found else b""
     except LayoutError as error:
         return replace(planned, warning=error.reason, found="cannot be read")
     if found is None:
@@ -148,9 +177,17 @@ def _local_import(entry: CacheEntry) -> PlannedCache:
     except OSError as error:
         warning = f"the manifest {found.digest} cannot be read: {error.strerror or error}"
         return replace(planned, warning=warning, found="cannot be read")
-    attrs = {**_sent(entry), _PLACES["import"]: entry.folder, "digest": found.digest}
-    option = CacheOption(type=entry.type, attrs=attrs)
-    return replace(planned, option=option, found=f"{digest or tag}, {age}")
+    planned = replace(planned, found=f"{digest or tag}, {age}")
+    form = form_for(data, found, info)
+    if form.reason:
+        return replace(planned, warning=form.reason)
+    told = {_PLACES["import"]: entry.folder, "digest": form.document.digest}
+    return replace(
+        planned,
+        option=CacheOption(type=entry.type, attrs={**_sent(entry), **told}),
+        documents=(form.document,),
+        note=_REWRITTEN if form.made else "",
+    )
 
 
 def _local_export(entry: CacheEntry, same: int) -> PlannedCache:
@@ -207,11 +244,14 @@ def _elsewhere(
 # --- what the daemon lacks ---------------------------------------------------------------------
 
 
-def _checked(planned: PlannedCache, info: DaemonInfo) -> PlannedCache:
-    """The same with what the daemon lacks: that refuses it, or changes little and is left out."""
+def _checked(planned: PlannedCache, info: DaemonInfo, loopback: Loopback) -> PlannedCache:
+    """The same with what the daemon lacks: that refuses it, is done another way, or is left out."""
     row, type_ = _row(planned.kind), planned.type
-    if refusal := support.reason(info, row, type_):
-        return replace(planned, refusal=refusal)
+    if lack := support.reason(info, row, type_):
+        if not planned.folder or support.reason(info, row, "registry"):
+            return replace(planned, refusal=lack)
+        if why := loopback.refusal():
+            return replace(planned, refusal=f"{lack}; {why}")
     if planned.option is None or planned.entry.free:
         return planned
     attrs = planned.option.attrs
@@ -219,8 +259,27 @@ def _checked(planned: PlannedCache, info: DaemonInfo) -> PlannedCache:
         return replace(planned, refusal=f"{row} of type {type_}: {reason}")
     slight = attributes.slight(info, row, type_, attrs)
     kept = {key: value for key, value in attrs.items() if key not in slight}
-    option = replace(planned.option, attrs=kept)
-    return replace(planned, option=option, warning=planned.warning or "; ".join(slight.values()))
+    made = replace(
+        planned,
+        option=CacheOption(type=type_, attrs=kept),
+        warning=planned.warning or "; ".join(slight.values()),
+    )
+    return _served(made, loopback, lack) if lack else made
+
+
+def _served(planned: PlannedCache, loopback: Loopback, lack: str) -> PlannedCache:
+    """The same cache in a registry of this side."""
+    folder = Path(planned.folder)
+    if planned.kind == "export":
+        served = loopback.serve(folder, ingest=Ingest(folder))
+    else:
+        (manifest,) = planned.documents
+        served = loopback.serve(folder, tags={SERVED_TAG: manifest})
+    attrs = planned.option.attrs if planned.option else {}
+    kept = {key: value for key, value in attrs.items() if key not in _LAYOUT_ATTRS}
+    option = CacheOption(type="registry", attrs={"ref": f"{served.name}:{SERVED_TAG}", **kept})
+    note = "; ".join(filter(None, (f"{HOW}: {lack}", planned.note)))
+    return replace(planned, option=option, served=served, note=note)
 
 
 def _row(kind: Kind) -> attributes.Kind:

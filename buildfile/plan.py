@@ -12,6 +12,7 @@ from buildfile.caches import PlannedCache, plan_exports, plan_imports
 from buildfile.contexts import ignore_patterns
 from buildfile.exports import Export, export
 from buildfile.failure import RefusedError
+from buildfile.loopback import Loopback
 from daemon_shim import support
 from daemon_shim.info import DaemonInfo
 from daemon_shim.releases import Release
@@ -104,17 +105,20 @@ def needed_images(drafts: Iterable[Draft]) -> tuple[ImageNeed, ...]:
     return images_needed([instance for each in drafts for instance in each.instances])
 
 
-def plan(
+def plan(  # noqa: PLR0913 -- each is a setting of its own, by name
     drafts: Sequence[Draft],
     info: DaemonInfo,
     images: Mapping[ImageNeed, ResolvedImage],
     *,
+    loopback: Loopback,
     no_cache: bool = False,
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Plan:
     """Compile all jobs together, so that they share steps and each folder is sent once.
 
     ``environment`` may have SOURCE_DATE_EPOCH, and the keys of caches that are services on the web.
+    The plan can be carried out for as long as ``loopback`` is open. Raises DaemonError where the
+    daemon is lost.
     """
     instances = [instance for each in drafts for instance in each.instances]
     compiled = iter(
@@ -128,7 +132,8 @@ def plan(
             unique=uuid.uuid4().hex,
         )
     )
-    jobs = tuple(_job(each, compiled, info, environment) for each in _named(drafts))
+    caches = _Caches(info=info, environment=environment, loopback=loopback)
+    jobs = tuple(_job(each, compiled, caches) for each in _named(drafts))
     return Plan(
         info=info,
         jobs=jobs,
@@ -205,11 +210,25 @@ def _named(drafts: Sequence[Draft]) -> Iterator[tuple[str, Draft]]:
         yield (name if seen[name] == 1 else f"{name} ({seen[name]})"), each
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Caches:
+    """What the caches of all jobs are planned for."""
+
+    info: DaemonInfo
+    environment: Mapping[str, str]
+    loopback: Loopback
+
+    def imports(self, entries: Iterable[CacheEntry]) -> tuple[PlannedCache, ...]:
+        return plan_imports(entries, self.info, self.environment, self.loopback)
+
+    def exports(self, entries: Iterable[CacheEntry]) -> tuple[PlannedCache, ...]:
+        return plan_exports(entries, self.info, self.environment, self.loopback)
+
+
 def _job(
     named: tuple[str, Draft],
     compiled: Iterator[Compiled],
-    info: DaemonInfo,
-    environment: Mapping[str, str],
+    caches: _Caches,
 ) -> Job:
     name, each = named
     target = each.target
@@ -219,8 +238,8 @@ def _job(
         instances=each.instances,
         parts=tuple(next(compiled) for _ in each.instances),
         exports=each.exports,
-        cache_imports=plan_imports(target.cache_imports, info, environment),
-        cache_exports=plan_exports(each.caches_out, info, environment),
+        cache_imports=caches.imports(target.cache_imports),
+        cache_exports=caches.exports(each.caches_out),
         frontend_attrs=_attestations(target),
         note=each.note,
     )

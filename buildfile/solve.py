@@ -30,6 +30,7 @@ from daemon_shim.session.content import Content
 from daemon_shim.session.filesend import FileSend
 from daemon_shim.session.filesync import FileSync, LocalFolder, SourceFault
 from daemon_shim.session.host import SessionHost
+from daemon_shim.session.ingest import Ingest
 from daemon_shim.session.memory import MemoryFolder
 from daemon_shim.session.outputs import FileOutput, FolderOutput, Output, StreamOutput
 from daemon_shim.session.service import Service
@@ -67,7 +68,7 @@ class Solving:
         self._cancelled = False
         self._solve: Solve | None = None
         self._outputs = [_output(each) for each in job.exports if each.exporter]
-        self._caches = [CacheExport(each) for each in job.cache_exports if each.store]
+        self._caches = [CacheExport(each) for each in job.cache_exports if each.is_used_here]
 
     def run(self) -> Solved:
         """Build, and put outputs and caches in place. Raises DaemonError or OutputError.
@@ -122,7 +123,7 @@ class Solving:
                     held.enter_context(cache.held())
                 except LayoutError as error:
                     raise CacheError(error.reason, dest=cache.planned.folder) from error
-            for path in {each.folder for each in self._job.cache_imports if each.store}:
+            for path in {each.folder for each in self._job.cache_imports if each.is_used_here}:
                 held.enter_context(CacheFolder(path).importing())
             yield
 
@@ -135,7 +136,7 @@ class Solving:
         services: list[Service] = [
             sources,
             FileSend(self._outputs),
-            Content(_stores(self._job), {each.planned.store: each.ingest for each in self._caches}),
+            Content(_stores(self._job), _ingests(self._caches), _documents(self._job)),
             *self._supplies.services(),
         ]
         root = str(Path.cwd())
@@ -274,6 +275,20 @@ def _stores(job: Job) -> dict[str, Path]:
     layouts = {f"oci:{id_}": path for part in job.parts for id_, path in part.stores.items()}
     caches = {each.store: each.folder for each in job.cache_imports if each.store}
     return {name: Path(path) for name, path in {**layouts, **caches}.items()}
+
+
+def _documents(job: Job) -> dict[str, dict[str, bytes]]:
+    """What is served beside the blobs of caches, by store and digest."""
+    found: dict[str, dict[str, bytes]] = {}
+    for each in job.cache_imports:
+        if each.store:
+            made = {document.digest: document.data for document in each.documents}
+            found.setdefault(each.store, {}).update(made)
+    return found
+
+
+def _ingests(caches: Iterable[CacheExport]) -> dict[str, Ingest]:
+    return {each.planned.store: each.ingest for each in caches if each.planned.store}
 
 
 def _shared_key(folder: str) -> str:

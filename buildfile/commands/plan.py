@@ -29,6 +29,7 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **gi
     from buildfile.connect import connected
     from buildfile.failure import print_diagnostics
     from buildfile.files import load_project
+    from buildfile.loopback import Loopback
     from buildfile.supplies import read_logins
     from daemon_shim import ages
     from daemon_shim.registry.client import RegistryClient
@@ -42,8 +43,11 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **gi
         made = api.foresee(project, targets, ages.imagine(age), api.BuildOptions())
     else:
         choice = daemon_choice(folder=project.files[0].folder, **given)
-        with connected(choice, lambda text: click.echo(text, err=True)) as daemon:
-            made = api.prepare(project, targets, daemon, api.BuildOptions())
+        with (
+            connected(choice, lambda text: click.echo(text, err=True)) as daemon,
+            Loopback(daemon) as loopback,
+        ):
+            made = api.prepare(project, targets, daemon, api.BuildOptions(), loopback)
     made = searched(made, RegistryClient(read_logins(os.environ).login))
     if format_ == "json":
         click.echo(json.dumps(planview.as_json(made), indent=2))

@@ -72,7 +72,7 @@ class LoopbackRegistry:
 
     def serve(
         self,
-        folder: Path,
+        folder: Path | None,
         *,
         ingest: Ingest | None = None,
         tags: Mapping[str, Document] | None = None,

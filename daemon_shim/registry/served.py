@@ -45,7 +45,8 @@ class Pushed:
 class Served:
     """One repository. ``name`` is how a daemon calls it, ``localhost:PORT/PATH``.
 
-    All blobs of the layout in ``folder`` can be read, and ``documents`` beside them. Tags are those
+    All blobs of the layout in ``folder`` (None: there is none) can be read, and ``documents``
+    beside them. Tags are those
     of ``tags``, and those that a daemon pushes if ``ingest`` is there to write to. May be used from
     several threads.
     """
@@ -53,7 +54,7 @@ class Served:
     def __init__(
         self,
         name: str,
-        folder: Path,
+        folder: Path | None,
         *,
         ingest: Ingest | None = None,
         tags: Mapping[str, Document] | None = None,
@@ -95,6 +96,8 @@ class Served:
 
     def blob(self, digest: str) -> IO[bytes] | None:
         """A blob of the folder, opened. Raises OSError, and ValueError for no digest."""
+        if self.folder is None:
+            return None
         try:
             return os.fdopen(open_blob(self.folder, digest), "rb")
         except (FileNotFoundError, NotADirectoryError):

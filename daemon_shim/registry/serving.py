@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _PIECE = 1 << 20
 _LONGEST_LINE = 1024
 _IDLE_SECONDS = 600.0  # a daemon may have to make the next piece of a layer first
+_TLS_HANDSHAKE = b"\x16"
+_TLS_HEADER = 5
 _WITH_BODY = ("PATCH", "POST", "PUT")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _CONTENT_RANGE = re.compile(r"(?:bytes )?(\d+)-(\d+)(?:/.*)?")
@@ -70,6 +72,19 @@ class Handler(BaseHTTPRequestHandler):
     def __init__(self, connection: socket.socket, registry: LoopbackRegistry) -> None:
         self._registry = registry
         super().__init__(connection, ("", 0), cast("Any", None))
+
+    def handle(self) -> None:
+        """Answer requests until the connection ends.
+
+        Docker Engines try TLS first, and plain HTTP if HTTP is what they get for an answer
+        (containerd's HTTPFallback, remotes/docker/resolver.go; measured on Docker 26.1 and 28.5).
+        """
+        if self.connection.recv(1, socket.MSG_PEEK) != _TLS_HANDSHAKE:
+            super().handle()
+            return
+        record = self.rfile.read(_TLS_HEADER)
+        self.rfile.read(int.from_bytes(record[3:], "big"))
+        self.wfile.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
 
     def _answer(self) -> None:
         try:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import re
 import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from daemon_shim.session.root import Root
@@ -42,3 +45,20 @@ def open_blob(layout: Path, digest: str) -> int:
         os.close(fd)
         raise FileNotFoundError(f"blob {digest} is not a file")
     return fd
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """The blobs of the layout in ``folder``, and those of ``documents``, small ones by digest."""
+
+    folder: Path
+    documents: Mapping[str, bytes] = field(default_factory=dict)
+
+    def open(self, digest: str) -> int:
+        """Return a new descriptor of a blob. Raises as ``open_blob`` does."""
+        if digest not in self.documents:
+            return open_blob(self.folder, digest)
+        with tempfile.TemporaryFile() as file:
+            file.write(self.documents[digest])
+            file.flush()
+            return os.dup(file.fileno())

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from daemon_shim.http2.grpc_framing import prefix
-from daemon_shim.session.blobs import open_blob
+from daemon_shim.session.blobs import Store
 from daemon_shim.session.ingest import Ingest
 from daemon_shim.session.service import Call, Handler, Metadata, Opener, RpcError
 from daemon_shim.session.unary import Unary
@@ -32,16 +32,25 @@ _UNKNOWN, _INVALID, _NOT_FOUND, _DENIED, _RANGE, _DATA_LOSS = 2, 3, 5, 7, 11, 15
 
 class Content:
     """Serves ``stores``: the name that the daemon uses (``oci:ID``, ``local:FOLDER``) to an OCI
-    layout's folder. Those of ``ingests`` can be written too.
+    layout's folder. Those of ``ingests`` can be written too; ``documents`` are small blobs by
+    digest, for each store that has some beside its folder.
 
     A folder is looked at when the daemon asks, not before.
     """
 
     def __init__(
-        self, stores: Mapping[str, Path], ingests: Mapping[str, Ingest] | None = None
+        self,
+        stores: Mapping[str, Path],
+        ingests: Mapping[str, Ingest] | None = None,
+        documents: Mapping[str, Mapping[str, bytes]] | None = None,
     ) -> None:
         self._ingests = dict(ingests or {})
-        self._stores = {**stores, **{name: each.folder for name, each in self._ingests.items()}}
+        folders = {**stores, **{name: each.folder for name, each in self._ingests.items()}}
+        beside = documents or {}
+        self._stores = {
+            name: Store(folder=folder, documents=beside.get(name, {}))
+            for name, folder in folders.items()
+        }
 
     @property
     def methods(self) -> Mapping[str, Opener]:
@@ -53,7 +62,7 @@ class Content:
             **{call.path: self._serve(_refuse) for call in _REFUSED},
         }
 
-    def _serve(self, open_: Callable[[Call, Path], Handler]) -> Opener:
+    def _serve(self, open_: Callable[[Call, Store], Handler]) -> Opener:
         return lambda call: open_(call, self._stores[self._name(call.metadata)])
 
     def _write(self, call: Call) -> Handler:
@@ -81,18 +90,18 @@ _REFUSED = (
 )
 
 
-def _refuse(_call: Call, _layout: Path) -> Handler:
+def _refuse(_call: Call, _store: Store) -> Handler:
     raise RpcError(_DENIED, "this store serves single blobs only")
 
 
-def _info(call: Call, layout: Path) -> Handler:
-    return Unary(call, partial(_describe, layout))
+def _info(call: Call, store: Store) -> Handler:
+    return Unary(call, partial(_describe, store))
 
 
-def _describe(layout: Path, request: bytes) -> bytes:
+def _describe(store: Store, request: bytes) -> bytes:
     digest = content_pb2.InfoRequest.FromString(request).digest
     with _told(digest):
-        fd = open_blob(layout, digest)
+        fd = store.open(digest)
     try:
         facts = os.fstat(fd)
     finally:
@@ -109,9 +118,9 @@ class _Read:
     Daemons end the call themselves once they have what they asked for.
     """
 
-    def __init__(self, call: Call, layout: Path) -> None:
+    def __init__(self, call: Call, store: Store) -> None:
         self._call = call
-        self._layout = layout
+        self._store = store
         self._digest = ""
         self._fd = -1
         self._at = self._end = 0
@@ -122,7 +131,7 @@ class _Read:
             raise RpcError(_INVALID, "a second request in a call that takes one")
         self._digest = request.digest
         with _told(self._digest):
-            self._fd = open_blob(self._layout, self._digest)
+            self._fd = self._store.open(self._digest)
         self._at, self._end = _range(request, os.fstat(self._fd).st_size)
         if self._at == self._end:
             self._call.finish()

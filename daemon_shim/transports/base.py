@@ -43,6 +43,10 @@ class Transport(Protocol):
     def engine(self) -> bool:
         """Whether a Docker Engine stands at the address, with its BuildKit inside."""
 
+    @property
+    def local(self) -> bool:
+        """Whether it is dialled by a socket in this machine's file system."""
+
     def connect(self, timeout: float) -> Stream:
         """Dial; returns a blocking stream ready for an HTTP/2 client preface.
 

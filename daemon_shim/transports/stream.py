@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from daemon_shim.errors import DaemonError
 from daemon_shim.transports.base import Stream
 from daemon_shim.transports.deadline import Deadline
-from daemon_shim.transports.dial import Dialler
+from daemon_shim.transports.dial import Dialler, UnixDialler
 from daemon_shim.transports.greeting import is_engine
 from daemon_shim.transports.relay import Relay
 from daemon_shim.transports.upgrade import upgrade
@@ -50,6 +50,11 @@ class StreamTransport:
     def engine(self) -> bool:
         """Whether a Docker Engine is there; asks once. Raises UnreachableError or TlsError."""
         return self._known_engine(Deadline(_DIAL_SECONDS))
+
+    @property
+    def local(self) -> bool:
+        """Whether it is dialled by a socket in this machine's file system."""
+        return isinstance(self._dialler, UnixDialler)
 
     def connect(self, timeout: float) -> Stream:
         """Dial; see ``Transport.connect``. The relay dials with the longest time ever given."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from buildfile.files import LoadOptions, load_project
+from buildfile.loopback import Loopback
 from buildfile.plan import Plan, draft, plan
 from daemon_shim.info import DaemonInfo
 from translator.project import Project
@@ -25,9 +26,17 @@ def planned(
     epoch: str = "",
     no_cache: bool = False,
     environment: Mapping[str, str] | None = None,
+    loopback: Loopback | None = None,
 ) -> Plan:
     """The plan of a project whose stages need no images."""
     made = project(folder, text)
     drafts = draft(made, made.select(targets), info, epoch)
     environment = {"SOURCE_DATE_EPOCH": epoch, **(environment or {})}
-    return plan(drafts, info, {}, no_cache=no_cache, environment=environment)
+    return plan(
+        drafts,
+        info,
+        {},
+        loopback=loopback or Loopback(None),
+        no_cache=no_cache,
+        environment=environment,
+    )

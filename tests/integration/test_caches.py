@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -94,6 +95,44 @@ def test_the_command_line_names_caches(work: Workspace, info: DaemonInfo) -> Non
     forget(work.daemon)
     work.build(None, "plain", "--var", f"NAME={name}", "--import-cache", ref)
     assert _uuid(work) == first
+
+
+_LOCAL = """
+version: 1
+vars:
+  BASE: none
+stages:
+  app:
+    from: {image: "${BASE}"}
+    steps:
+      - run: 'cat /proc/sys/kernel/random/uuid >/uuid # %s'
+      - run: 'cp /uuid /copy'
+targets:
+  exported:
+    stage: app
+    outputs: [{type: local, dest: out}]
+    cache: {export: [{type: local, dest: cache, mode: max}]}
+  imported:
+    stage: app
+    outputs: [{type: local, dest: out}]
+    cache: {import: [{type: local, src: cache}]}
+"""
+
+
+def test_a_local_cache_of_any_daemon_is_one_for_all(
+    work: Workspace, info: DaemonInfo, daemons: list[Daemon]
+) -> None:
+    """On those without local caches it goes through a registry of this side."""
+    _forget(work.daemon)
+    refused = support.reason(info, "cache-export", "registry")
+    work.build(_LOCAL % uuid.uuid4().hex, "exported", code=4 if refused else 0)
+    if refused:
+        return
+    first = _uuid(work)
+    for each in daemons:
+        _forget(each)
+        done = replace(work, daemon=each).build(None, "imported")
+        assert _uuid(work) == first, f"nothing was found by {each.name}:\n{done.err}"
 
 
 _SHARED = """

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 from collections.abc import Iterator
 from http.client import HTTPMessage
@@ -311,6 +312,18 @@ def test_a_body_is_never_the_next_request(started: LoopbackRegistry, served: Ser
     hidden = f"GET /v2/{path}/blobs/{_DIGEST} HTTP/1.1\r\nHost: x\r\n\r\n"
     head = f"GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: {len(hidden)}\r\n\r\n"
     assert _BLOB not in _raw(started, head + hidden)
+
+
+def test_who_tries_tls_is_told_that_this_is_http(started: LoopbackRegistry) -> None:
+    context = ssl.create_default_context()
+    with (
+        socket.create_connection(("127.0.0.1", started.port)) as connection,
+        pytest.raises(ssl.SSLError, match=r"(?i)wrong.version"),
+    ):
+        context.wrap_socket(connection, server_hostname="localhost")
+    with socket.create_connection(("127.0.0.1", started.port)) as connection:
+        connection.sendall(b"\x16\x03\x01\x00\x05hello")
+        assert connection.makefile("rb").read().startswith(b"HTTP/1.1 400 ")
 
 
 def test_it_listens_at_loopback_only_and_ends_at_once(layout: Path) -> None:

@@ -1,0 +1,125 @@
+"""A registry on this machine's loopback, in place of stores that a daemon cannot ask a session for.
+
+It is started when something needs it, and only for a daemon that is seen to reach it: that is
+tried once, with an image that nobody else can have.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import uuid
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from daemon_shim.client import Daemon
+    from daemon_shim.registry.loopback import LoopbackRegistry
+    from daemon_shim.registry.served import Document, Served
+    from daemon_shim.session.ingest import Ingest
+
+HOW = "through a registry on this machine's loopback"
+_TAG = "probe"
+_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+_CONFIG = "application/vnd.docker.container.image.v1+json"
+_NO_PORT = "0"
+
+
+class Loopback:
+    """The registry of one run, as a context. ``daemon`` None is one that is only imagined: then
+    nothing is started, and what is served has a name that leads nowhere.
+    """
+
+    def __init__(self, daemon: Daemon | None) -> None:
+        self._daemon = daemon
+        self._stack = ExitStack()
+        self._registry: LoopbackRegistry | None = None
+        self._refusal: str | None = None
+
+    def __enter__(self) -> Loopback:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the registry, if it was started."""
+        self._stack.close()
+
+    def refusal(self) -> str:
+        """Why the daemon cannot be served so, '' if it can. Raises DaemonError."""
+        if self._refusal is None:
+            self._refusal = self._probe(self._daemon) if self._daemon else ""
+        return self._refusal
+
+    def serve(
+        self,
+        folder: Path | None,
+        *,
+        ingest: Ingest | None = None,
+        tags: Mapping[str, Document] | None = None,
+        documents: Iterable[Document] = (),
+    ) -> Served:
+        """Serve an OCI layout until the end of the run. See ``Served``."""
+        from daemon_shim.registry.served import Served
+
+        if self._registry is None:
+            name = f"localhost:{_NO_PORT}/{secrets.token_hex(16)}/layout"
+            return Served(name, folder, ingest=ingest, tags=tags, documents=documents)
+        return self._registry.serve(folder, ingest=ingest, tags=tags, documents=documents)
+
+    def _probe(self, daemon: Daemon) -> str:
+        from daemon_shim.errors import SolveFailedError
+        from daemon_shim.registry.loopback import LoopbackRegistry
+
+        if not daemon.wire.transport.local:
+            return "only a daemon on a unix socket is given a registry on this machine's loopback"
+        try:
+            self._registry = self._stack.enter_context(LoopbackRegistry())
+        except OSError as error:
+            return f"no registry can be started on this machine's loopback: {error.strerror}"
+        config = _document(_CONFIG, {"os": "linux", "comment": secrets.token_hex(16)})
+        told = {"mediaType": _CONFIG, "digest": config.digest, "size": len(config.data)}
+        manifest = {"schemaVersion": 2, "mediaType": _MANIFEST, "config": told, "layers": []}
+        probe = self.serve(None, tags={_TAG: _document(_MANIFEST, manifest)}, documents=[config])
+        try:
+            seen = _resolved(daemon, f"{probe.name}:{_TAG}")
+        except SolveFailedError as error:
+            return f"it does not reach a registry on this machine's loopback: {_cause(error)}"
+        return "" if seen == config.data else "its loopback is not this machine's"
+
+
+def _document(media_type: str, content: Mapping[str, object]) -> Document:
+    from daemon_shim.registry.served import Document
+
+    return Document(media_type=media_type, data=json.dumps(content).encode())
+
+
+def _resolved(daemon: Daemon, ref: str) -> bytes:
+    """The config of an image as a daemon sees it. Raises SolveFailedError."""
+    from daemon_shim.gateway import SCRATCH, GatewayBuild
+    from daemon_shim.request import SolveRequest
+    from daemon_shim.session.host import SessionHost
+
+    with (
+        SessionHost(daemon.wire.transport, (), name="buildfile") as session,
+        GatewayBuild(
+            daemon, SolveRequest(ref=uuid.uuid4().hex, session=session.id, internal=True)
+        ) as build,
+    ):
+        image = build.resolve_image_config(
+            ref, platform=daemon.info().default_platform, log_name="look for the loopback registry"
+        )
+        build.return_result(SCRATCH)
+        build.job.result()
+    return image.config
+
+
+def _cause(error: Exception) -> str:
+    """The end of a daemon's words, which holds the cause, without the name that was asked for."""
+    return str(error).rpartition('": ')[2].strip() or str(error)
