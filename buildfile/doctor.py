@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from buildfile.loopback import HOW
 from daemon_shim import releases, support
 from daemon_shim.info import DaemonInfo, ImageStore
 from translator.llb.capabilities import FEATURES, Feature
@@ -44,11 +45,15 @@ def abilities(info: DaemonInfo) -> tuple[Ability, ...]:
     return (*_around(info), *_of_graph(info))
 
 
-# What plans do where a daemon lacks the feature: buildfile/plan.py and buildfile/exports.py.
+# What plans do where a daemon lacks the feature: buildfile/plan.py, buildfile/exports.py and
+# buildfile/caches.py.
 _AROUND: Mapping[tuple[str, str], str] = {
     ("exporter", "tar"): "an archive made here of a local output, for one platform",
     ("several", "exporters"): "each in a build of its own, with shared steps",
     ("several", "cache-exports"): "each in a build of its own, with shared steps",
+    ("cache-export", "local"): HOW,
+    ("cache-import", "local"): HOW,
+    ("source", "oci-layout"): HOW,
 }
 _BY_ENGINE = "the engine's own exporter stores it, and the engine pushes it"
 
@@ -59,6 +64,8 @@ def _around(info: DaemonInfo) -> Iterator[Ability]:
             continue  # no user asks for it: it is how such an engine makes an image
         reason = support.reason(info, kind, name)
         how = _AROUND.get((kind, name), "")
+        if how == HOW and kind != "source" and support.reason(info, kind, "registry"):
+            how = ""
         if name == "image" and info.store is ImageStore.GRAPHDRIVER:
             how = _BY_ENGINE
         yield _ability(kind, name, row.label, releases.text(row.since), how=how, reason=reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 
 from buildfile import faults
@@ -16,7 +17,7 @@ from buildfile.loopback import Loopback
 from daemon_shim import support
 from daemon_shim.info import DaemonInfo
 from daemon_shim.releases import Release
-from translator.compile import compile_instances, images_needed
+from translator.compile import compile_instances, images_needed, layouts_used
 from translator.compiled import Compiled, ImageNeed, ResolvedImage
 from translator.diagnostic import Diagnostic
 from translator.llb.capabilities import missing
@@ -121,15 +122,18 @@ def plan(  # noqa: PLR0913 -- each is a setting of its own, by name
     daemon is lost.
     """
     instances = [instance for each in drafts for instance in each.instances]
+    layouts = _Layouts.find(instances, info, loopback)
     compiled = iter(
         compile_instances(
             instances,
             images=images,
             ignores=ignore_patterns(instances),
             no_cache=no_cache or _uncached(drafts),
-            caps=info.llb_caps,
+            caps=info.llb_caps - {_LAYOUTS} if layouts.lack else info.llb_caps,
             native=Platform.parse(info.default_platform) if info.default_platform else None,
             unique=uuid.uuid4().hex,
+            layouts=layouts.names,
+            no_layouts=layouts.refusal,
         )
     )
     caches = _Caches(info=info, environment=environment, loopback=loopback)
@@ -138,7 +142,7 @@ def plan(  # noqa: PLR0913 -- each is a setting of its own, by name
         info=info,
         jobs=jobs,
         notes=() if info.imagined else tuple(_notes(images)),
-        refusals=tuple(_unique(_refusals(jobs, drafts, info))),
+        refusals=tuple(_unique((*layouts.refusals(jobs, info), *_refusals(jobs, drafts, info)))),
         warnings=tuple(
             _unique((*_warnings(drafts, info, environment.get(_EPOCH, "")), *_cache_warnings(jobs)))
         ),
@@ -211,6 +215,36 @@ def _named(drafts: Sequence[Draft]) -> Iterator[tuple[str, Draft]]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Layouts:
+    """OCI layouts for a daemon that cannot ask the session for them.
+
+    ``lack`` says why it cannot, '' where it can or none is used. ``names`` are what registries call
+    the layouts instead, by the id of the store; without them there is a ``refusal``.
+    """
+
+    lack: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+    refusal: str = ""
+
+    @classmethod
+    def find(cls, instances: Sequence[Instance], info: DaemonInfo, loopback: Loopback) -> _Layouts:
+        stores = layouts_used(instances)
+        lack = support.reason(info, "source", "oci-layout") if stores else ""
+        if not lack:
+            return cls()
+        if refusal := loopback.refusal():
+            return cls(lack=lack, refusal=refusal)
+        names = {id_: loopback.serve(Path(path)).name for id_, path in stores.items()}
+        return cls(lack=lack, names=names)
+
+    def refusals(self, jobs: Iterable[Job], info: DaemonInfo) -> Iterator[Diagnostic]:
+        """Those of engines that list the capability, and have no store for it all the same."""
+        for job in jobs:
+            if self.refusal and info.has(_LAYOUTS) and any(part.stores for part in job.parts):
+                yield faults.lacks_feature(f"{self.lack}; {self.refusal}", job.target, info)
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Caches:
     """What the caches of all jobs are planned for."""
 
@@ -277,9 +311,6 @@ def _refusals(
         for part in job.parts:
             for need in missing(part.needs, info.llb_caps):
                 yield faults.lacks_capability(need, info)
-            if part.stores and info.has(_LAYOUTS):
-                # Engines without the containerd image store list the capability, and fail.
-                yield from _refused(support.reason(info, "source", "oci-layout"), job, info)
         for each in job.exports:
             if each.refusal:
                 yield faults.lacks_output(each.output, each.refusal, info)

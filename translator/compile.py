@@ -19,7 +19,7 @@ from translator.llb.graph import Detour, ExecOp, Payload, SessionFile, SourceOp,
 from translator.llb.imageconfig import ImageConfig
 from translator.llb.lower import Terms, lower
 from translator.llb.marshal import Definition, marshal
-from translator.llb.sources import image_need
+from translator.llb.sources import image_need, store_id
 from translator.pause import no_collection
 from translator.platform import Platform
 from translator.stage import (
@@ -56,6 +56,14 @@ def images_needed(instances: Iterable[Instance]) -> tuple[ImageNeed, ...]:
     return tuple(needs)
 
 
+def layouts_used(instances: Iterable[Instance]) -> Mapping[str, str]:
+    """The folders of the OCI layouts that stages use, by the id of the store."""
+    origins = (origin for stage in _stages(instances) for origin in (stage.origin, *_copied(stage)))
+    return {
+        store_id(origin): origin.path for origin in origins if isinstance(origin, OciLayoutSource)
+    }
+
+
 def compile_instances(  # noqa: PLR0913 -- each is a setting of its own, by name
     instances: Sequence[Instance],
     *,
@@ -65,6 +73,8 @@ def compile_instances(  # noqa: PLR0913 -- each is a setting of its own, by name
     caps: Container[str] | None = None,
     native: Platform | None = None,
     unique: str = "",
+    layouts: Mapping[str, str] = MappingProxyType({}),
+    no_layouts: str = "",
 ) -> tuple[Compiled, ...]:
     """Compile instances together, so that they share what is equal. One result for each.
 
@@ -75,12 +85,14 @@ def compile_instances(  # noqa: PLR0913 -- each is a setting of its own, by name
     them is a helper program, which ``native``, the daemon's own platform, decides on.
     ``unique`` sets local folders of this run apart from those of runs at the same time on the
     same daemon, which would otherwise be taken for the same: pass a new one for every build.
+    ``layouts`` are names under which registries have OCI layouts, by the id of the store, for a
+    daemon that lacks ``source.ocilayout``; ``no_layouts`` says why there are none.
 
     Raises InvalidFileError with every fault, KeyError for an OCI layout whose digest is unknown,
     ValueError for an image config that is none.
     """
     options = Options(images=images, ignores=ignores, no_cache=no_cache, unique=unique)
-    terms = Terms(caps=caps, native=native, unique=unique)
+    terms = Terms(caps=caps, native=native, unique=unique, layouts=layouts, no_layouts=no_layouts)
     with no_collection():
         assembly = assemble(instances, options)
         graph, programs = lower(assembly.graph, terms)

@@ -88,7 +88,7 @@ def test_doctor_asks_a_daemon(tmp_path: Path) -> None:
     assert "  version       BuildKit v0.32.2" in done.out
     assert "  API           legacy, as asked for" in done.out
     assert (
-        "  no            cache export to a folder: cache export to a folder has no place"
+        "  no            inline cache: inline cache has no place"
         in done.out
     )
 

@@ -7,6 +7,7 @@ import pytest
 
 from buildfile.doctor import Ability, State, abilities
 from buildfile.doctorview import as_json, as_text
+from buildfile.loopback import HOW
 from buildfile.render import colours
 from daemon_shim import ages, support
 from daemon_shim.info import Api, DaemonInfo
@@ -62,12 +63,21 @@ def test_a_switched_off_feature_has_its_reason() -> None:
 def test_an_engine_makes_images_its_own_way_and_misleads_about_layouts() -> None:
     engine = told(graphdriver((0, 13, 0)))
     assert engine["exporter", "image"].state is State.LOWERED
-    assert engine["source", "oci-layout"].state is State.REFUSED
+    layouts = engine["source", "oci-layout"]
+    assert (layouts.state, layouts.how) == (State.LOWERED, HOW)
+    assert engine["cache-export", "local"].state is State.REFUSED
+
+
+def test_a_registry_on_loopback_stands_for_local_caches() -> None:
+    old = told(info((0, 3, 3)))
+    for kind in ("cache-export", "cache-import"):
+        assert (old[kind, "local"].state, old[kind, "local"].how) == (State.LOWERED, HOW)
 
 
 def test_a_dialect_that_is_asked_for_limits_what_can_be_said() -> None:
     asked = told(replace(info((0, 32, 2)), api=Api.LEGACY))
-    assert asked["cache-export", "local"].state is State.REFUSED
+    assert asked["cache-export", "local"].state is State.LOWERED
+    assert asked["cache-export", "inline"].state is State.REFUSED
     assert asked["cache-export", "registry"].state is State.NATIVE
     assert asked["several", "exporters"].state is State.LOWERED
 

@@ -142,3 +142,26 @@ def test_who_cannot_be_given_a_registry_is_refused(tmp_path: Path) -> None:
 def test_an_engine_that_exports_to_no_registry_is_refused_as_before(tmp_path: Path) -> None:
     (refusal,) = _plan(tmp_path, graphdriver((0, 13, 0)), _Refusing(None)).refusals
     assert refusal.message.endswith("has no cache export to a folder")
+
+
+# --- OCI layouts ---------------------------------------------------------------------------------
+
+_BASED = """version: 1
+sources: {{base: {{oci-layout: ./base, digest: "{}"}}}}
+stages: {{s: {{from: base}}}}
+targets: {{t: {{stage: s}}}}
+"""
+
+
+@pytest.mark.parametrize("lacking", [V3, graphdriver((0, 13, 0))])
+def test_layouts_are_pulled_from_a_registry(tmp_path: Path, lacking: DaemonInfo) -> None:
+    layout = Layout(tmp_path / "base")
+    image = layout.image("x")
+    layout.finish(image)
+    text = _BASED.format(image["digest"])
+    ((part,),) = (job.parts for job in planned(tmp_path, text, lacking).jobs)
+    assert part.stores == {} and b"docker-image://localhost:0/" in part.definition
+    (refusal,) = planned(tmp_path, text, lacking, loopback=_Refusing(None)).refusals
+    assert refusal.message.endswith("; it is far away")
+    ((part,),) = (job.parts for job in planned(tmp_path, text, V32).jobs)
+    assert list(part.stores.values()) == [str(tmp_path / "base")]

@@ -123,14 +123,14 @@ def test_a_local_cache_of_any_daemon_is_one_for_all(
     work: Workspace, info: DaemonInfo, daemons: list[Daemon]
 ) -> None:
     """On those without local caches it goes through a registry of this side."""
-    _forget(work.daemon)
+    forget(work.daemon)
     refused = support.reason(info, "cache-export", "registry")
     work.build(_LOCAL % uuid.uuid4().hex, "exported", code=4 if refused else 0)
     if refused:
         return
     first = _uuid(work)
     for each in daemons:
-        _forget(each)
+        forget(each)
         done = replace(work, daemon=each).build(None, "imported")
         assert _uuid(work) == first, f"nothing was found by {each.name}:\n{done.err}"
 

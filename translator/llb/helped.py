@@ -89,9 +89,7 @@ def helped(
         ]
         if any(isinstance(each, CopyFiles) for each in batch.changes):
             position = inputs.position(origin)
-            mounts.append(
-                TreeMount(target=_SRC, input=position, selector=selector, readonly=True)
-            )
+            mounts.append(TreeMount(target=_SRC, input=position, selector=selector, readonly=True))
         of_several = f" ({number}/{len(batches)})" if len(batches) > 1 else ""
         base = builder.add(
             replace(
@@ -227,9 +225,7 @@ def _parts(change: FileChange) -> Iterator[FileChange | _Append]:
         yield _Append(path=change.path, data=change.data[start : start + size])
 
 
-def _words(
-    change: FileChange | _Append, variables: int
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _words(change: FileChange | _Append, variables: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """A change as arguments, and as variables, which begin with the given number."""
     return _WORDS[type(change)](change, variables)
 

@@ -8,7 +8,7 @@ as it is and is refused by ``Compiled.needs``.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TypeAlias
 
@@ -50,12 +50,16 @@ class Terms:
     """What a graph is made for.
 
     ``caps`` are the capabilities that the daemon has (None: all), ``native`` its own platform
-    (None: not known), and ``unique`` sets what this run sends apart from other runs.
+    (None: not known), and ``unique`` sets what this run sends apart from other runs. ``layouts``
+    are registries' names for OCI layouts, by the id of the store; ``no_layouts`` says why there are
+    none.
     """
 
     caps: Container[str] | None = None
     native: Platform | None = None
     unique: str = ""
+    layouts: Mapping[str, str] = field(default_factory=dict)
+    no_layouts: str = ""
 
     def lack(self, feature: str) -> bool:
         """Whether the daemon lacks a feature."""
@@ -135,6 +139,34 @@ def copy_a_folder_of_a_repository(graph: Graph, terms: Terms) -> Graph:
         )
 
     return rebuilt(graph, lowered)
+
+
+_BY_REGISTRY = "by a registry on this machine's loopback"
+
+
+def pull_layouts(graph: Graph, terms: Terms) -> Graph:
+    """Have images of OCI layouts pulled from where a registry serves them.
+
+    The key of a pinned image has no part of its name (source/containerimage, v0.3 to v0.32), so
+    that it is the same whatever the registry is called in a run.
+    """
+
+    def lowered(vertex: Vertex) -> Vertex:
+        source = vertex.payload
+        if not isinstance(source, SourceOp) or not _uses(vertex, "source.ocilayout"):
+            return vertex
+        name = terms.layouts.get(dict(source.attrs).get("oci.store", ""))
+        if not name:
+            return _noted(vertex, ("source.ocilayout",), terms.no_layouts)
+        digest = source.identifier.rpartition("@")[2]
+        return replace(
+            _without(vertex, "source.ocilayout"),
+            payload=SourceOp(identifier=f"docker-image://{name}@{digest}"),
+            uses=(Use("source.image", vertex.span),),
+            detours=(Detour("source.ocilayout", _BY_REGISTRY, vertex.span),),
+        )
+
+    return replace(graph, vertices=tuple(map(lowered, graph.vertices)))
 
 
 def select_whole_trees(graph: Graph, terms: Terms) -> Graph:
@@ -251,6 +283,11 @@ RULES: Sequence[Row] = (
         by_helper=True,
     ),
     Row(
+        features=("source.ocilayout",),
+        rule=pull_layouts,
+        how=_BY_REGISTRY,
+    ),
+    Row(
         features=_FILE_FEATURES,
         rule=change_files_with_a_helper,
         how=FILES_HELPED,
@@ -301,9 +338,7 @@ class _Programs:
         self._unique = terms.unique
         self._sent: dict[str, Help] = {}
 
-    def send(
-        self, platform: Platform | None, vertex: Vertex, builder: GraphBuilder
-    ) -> Help | None:
+    def send(self, platform: Platform | None, vertex: Vertex, builder: GraphBuilder) -> Help | None:
         """The helper for a platform, that ``vertex`` wants; None where there is none."""
         program = platform and helper.program(platform)
         if not platform or not program:
@@ -334,12 +369,6 @@ def _without_help(vertex: Vertex, lacking: Collection[str], platform: Platform |
     known = " and ".join(helper.PLATFORMS)
     note = f"the helper program for it is for {known}, and not for {platform}" if platform else ""
     return _noted(vertex, lacking, note)
-
-
-def _noted(vertex: Vertex, lacking: Collection[str], note: str) -> Vertex:
-    """Say with what is lacking why there is no other way."""
-    uses = (replace(use, note=note) if use.feature in lacking else use for use in vertex.uses)
-    return replace(vertex, uses=tuple(uses))
 
 
 # --- ways to change graphs -------------------------------------------------------------------
@@ -385,6 +414,12 @@ def _uses(vertex: Vertex, feature: str) -> bool:
 
 def _without(vertex: Vertex, *features: str) -> Vertex:
     return replace(vertex, uses=tuple(use for use in vertex.uses if use.feature not in features))
+
+
+def _noted(vertex: Vertex, features: Collection[str], note: str) -> Vertex:
+    """Say with what is lacking why there is no other way."""
+    uses = (replace(use, note=note) if use.feature in features else use for use in vertex.uses)
+    return replace(vertex, uses=tuple(uses))
 
 
 def _each_using(graph: Graph, feature: str, change: Callable[[ExecOp], ExecOp]) -> Graph:

@@ -12,17 +12,19 @@ from tests.translator.stages import (
     copy,
     image,
     inline,
+    instance,
     names,
     processes,
     run,
     sources,
     stage,
 )
+from translator.compile import compile_instances, layouts_used
 from translator.compiled import Compiled
 from translator.llb.capabilities import CAPABILITIES, FEATURES, missing
 from translator.llb.imageconfig import DEFAULT_PATH
 from translator.platform import Platform
-from translator.stage import BindMount, CacheMount, GitSource, Symlink
+from translator.stage import BindMount, CacheMount, GitSource, OciLayoutSource, Symlink
 
 ALL = frozenset(CAPABILITIES)
 PATH = "exec.meta.setsdefaultpath"
@@ -86,6 +88,30 @@ def test_a_selection_stays_and_what_has_no_tree_gets_none() -> None:
     )
     (op,) = processes(result)
     assert selectors(op) == {"/": "", "/r": "/a", "/c": "", "/d": "/"}
+
+
+LAYOUT = OciLayoutSource(name="base", path="/base", digest=f"sha256:{'0' * 64}", span=HERE)
+NO_LAYOUTS = ALL - {"source.ocilayout"}
+
+
+def test_a_layout_is_pulled_from_where_a_registry_serves_it() -> None:
+    (store,) = layouts_used(instances := [instance(stage("a", LAYOUT))])
+    name = "localhost:1/x"
+    (result,) = compile_instances(instances, caps=NO_LAYOUTS, layouts={store: name})
+    assert sources(result) == {f"docker-image://{name}@{LAYOUT.digest}": {}}
+    assert missing(result.needs, NO_LAYOUTS) == () and not result.stores
+    assert [(each.capability, each.how) for each in result.lowerings] == [
+        ("source.ocilayout", "by a registry on this machine's loopback")
+    ]
+
+
+def test_a_layout_that_no_registry_serves_is_told_why() -> None:
+    instances = [instance(stage("a", LAYOUT))]
+    (result,) = compile_instances(instances, caps=NO_LAYOUTS, no_layouts="it is far away")
+    (need,) = missing(result.needs, NO_LAYOUTS)
+    assert (need.capability, need.note) == ("source.ocilayout", "it is far away")
+    (result,) = compile_instances(instances, caps=ALL, layouts={"x": "y"})
+    assert [each.partition(":")[0] for each in sources(result)] == ["oci-layout"]
 
 
 def test_what_cannot_be_done_otherwise_is_told_by_name() -> None:
