@@ -43,11 +43,16 @@ def _line(tar: tarfile.TarFile, each: tarfile.TarInfo) -> str:
 
 
 def test_every_merge_and_diff_is_the_same_everywhere(
-    work: Workspace, golden: Callable[[Path, str], None]
+    work: Workspace, info: DaemonInfo, golden: Callable[[Path, str], None]
 ) -> None:
-    work.build((CASES / "buildfile.yaml").read_text())
+    work.write("buildfile.yaml", (CASES / "buildfile.yaml").read_text())
+    names = sorted(each.stem for each in CASES.glob("*.txt"))
+    # Early daemons mount a tree once for each build that wants it, which at the same time may fail.
+    together = info.release >= (0, 8)
+    for targets in [["tree"]] if together else [[f"tree-{name}"] for name in names]:
+        work.build(None, *targets)
     archives = sorted(work.folder.glob("*.tar"))
-    assert [each.stem for each in archives] == sorted(each.stem for each in CASES.glob("*.txt"))
+    assert [each.stem for each in archives] == names
     for archive in archives:
         golden(CASES / f"{archive.stem}.txt", _tree(archive))
 
