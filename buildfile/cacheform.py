@@ -21,7 +21,7 @@ from daemon_shim.releases import Release
 
 _INDEX = "application/vnd.oci.image.index.v1+json"
 _CONFIG = "application/vnd.buildkit.cacheconfig.v0"
-_IMAGE_FORM: Release = (0, 12, 0)
+IMAGE_FORM: Release = (0, 12, 0)
 """The first release that reads a cache in the form of an image (cache/remotecache/import.go)."""
 _ZSTD: Release = (0, 9, 0)
 """The first whose containerd unpacks zstd; older ones fail the build (measured: v0.3, v0.8)."""
@@ -53,7 +53,7 @@ def form_for(data: bytes, found: Descriptor, info: DaemonInfo) -> CacheForm:
         since = releases.text(_ZSTD)
         reason = f"its layers are packed by zstd, which needs BuildKit {since}, and this is "
         return CacheForm(document=document, reason=reason + info.version)
-    if info.release < _IMAGE_FORM and _media_type(manifest.get("config")) == _CONFIG:
+    if info.release < IMAGE_FORM and _media_type(manifest.get("config")) == _CONFIG:
         parts = [*_parts(manifest), manifest["config"]]
         index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": parts}
         return CacheForm(

@@ -173,11 +173,11 @@ def _local_import(entry: CacheEntry, info: DaemonInfo) -> PlannedCache:
         warning = f"the folder has no {digest}" if digest else ""
         return replace(planned, warning=warning, found="not there" if digest else "not there yet")
     try:
-        age = _age(entry.folder, found.digest)
+        old = _age(entry.folder, found.digest)
     except OSError as error:
         warning = f"the manifest {found.digest} cannot be read: {error.strerror or error}"
         return replace(planned, warning=warning, found="cannot be read")
-    planned = replace(planned, found=f"{digest or tag}, {age}")
+    planned = replace(planned, found=f"{digest or tag}, {old}")
     form = form_for(data, found, info)
     if form.reason:
         return replace(planned, warning=form.reason)
@@ -210,9 +210,13 @@ def _age(folder: str, digest: str) -> str:
     """How old a cache is, by its manifest's file. Raises OSError where that is missing."""
     fd = open_blob(Path(folder), digest)
     try:
-        seconds = time.time() - os.fstat(fd).st_mtime
+        return age(time.time() - os.fstat(fd).st_mtime)
     finally:
         os.close(fd)
+
+
+def age(seconds: float) -> str:
+    """An age in words, such as ``3 minutes old``."""
     for size, unit in _TIMES:
         if (count := int(seconds // size)) > 0:
             return f"{count} {unit}{'s' if count > 1 else ''} old"

@@ -5,18 +5,19 @@ A build does not ask: its daemon finds out, and a cache that is not there is no 
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeAlias
 
-from buildfile.caches import PlannedCache
+from buildfile.cacheform import IMAGE_FORM, form_for
+from buildfile.caches import PlannedCache, age
+from buildfile.ocilayout import Descriptor
 from buildfile.plan import Job, Plan
 from daemon_shim import releases
 from daemon_shim.info import DaemonInfo
 from daemon_shim.registry.client import (
-    MANIFESTS,
     Found,
     NotThereError,
     RegistryClient,
@@ -27,9 +28,6 @@ from translator.reference import Reference
 
 _Place: TypeAlias = tuple[str, bool]  # its ref, and whether the registry has no TLS
 _AT_ONCE = 8
-_CACHE = "application/vnd.buildkit.cacheconfig.v0"
-_AS_IMAGES: releases.Release = (0, 12, 0)
-"""What reads a cache whose manifest is that of an image (cache/remotecache/import.go)."""
 
 
 def searched(plan: Plan, client: RegistryClient) -> Plan:
@@ -62,24 +60,24 @@ def _find(ref: str, insecure: bool, info: DaemonInfo, client: RegistryClient) ->
         reference = Reference.parse(ref)
         repository = Repository(host=reference.domain, path=reference.path, insecure=insecure)
         found = client.find(repository, reference.digest or reference.tag)
-        foreign = info.release < _AS_IMAGES and _is_image_form(client, repository, found)
+        amiss = _amiss(client, repository, found, info)
     except NotThereError:
         return "not there yet"
     except (RegistryError, ValueError) as error:
         return f"cannot be looked up: {error}"
-    there = f"{found.digest} is there"
-    if foreign:
-        return (
-            f"{there}, in the form of an image, which BuildKit {releases.text(_AS_IMAGES)} reads "
-            f"and {info.version} does not: export it with image-manifest=false"
-        )
-    return there
+    old = [] if found.modified is None else [age(time.time() - found.modified)]
+    return ", ".join([f"{found.digest} is there", *old, *([amiss] if amiss else [])])
 
 
-def _is_image_form(client: RegistryClient, repository: Repository, found: Found) -> bool:
-    """Whether it is a cache written as an image; an image with an inline cache is none."""
-    if found.media_type not in MANIFESTS:
-        return False
-    manifest = json.loads(client.manifest(repository, found.digest).data)
-    config = manifest.get("config") if isinstance(manifest, dict) else None
-    return isinstance(config, dict) and config.get("mediaType") == _CACHE
+def _amiss(client: RegistryClient, repository: Repository, found: Found, info: DaemonInfo) -> str:
+    """Why the daemon cannot use it, '' where it can. Raises RegistryError."""
+    if info.release >= IMAGE_FORM:
+        return ""
+    data = client.manifest(repository, found.digest).data
+    form = form_for(data, Descriptor(media_type=found.media_type, digest=found.digest), info)
+    if not form.made:
+        return form.reason
+    return (
+        f"in the form of an image, which BuildKit {releases.text(IMAGE_FORM)} reads "
+        f"and {info.version} does not: export it with image-manifest=false"
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,16 @@ def test_each_place_is_asked_once(tmp_path: Path) -> None:
 def test_what_cannot_be_looked_up_is_no_failure(tmp_path: Path) -> None:
     first, _ = found(tmp_path, ["127.0.0.1:1/c:1"], NEW)
     assert first.startswith("cannot be looked up: ")
+
+
+def test_how_old_it_is_and_what_the_daemon_cannot_unpack(tmp_path: Path) -> None:
+    layer = {"mediaType": "application/vnd.oci.image.layer.v1.tar+zstd"}
+    data = json.dumps({"manifests": [layer, {"mediaType": CACHE}]}).encode()
+    modified = formatdate(time.time() - 3 * 86400, usegmt=True)
+    told = {"Docker-Content-Digest": digest_of(data), "Last-Modified": modified}
+    with scripted() as server:
+        server.replies["HEAD /v2/c/manifests/1"] = Reply(headers=told)
+        server.replies[f"GET /v2/c/manifests/{digest_of(data)}"] = Reply(body=data)
+        (old, _), (new, _) = (found(tmp_path, [f"{server.host}/c:1"], each) for each in (OLD, NEW))
+    assert new == f"{digest_of(data)} is there, 3 days old"
+    assert old.startswith(f"{new}, its layers are packed by zstd, which needs BuildKit v0.9")
