@@ -174,9 +174,18 @@ def select_whole_trees(graph: Graph, terms: Terms) -> Graph:
 
     It is what no selection means, but in the keys of caches: since v0.13, the release of
     ``exec.mount.cache.content``, daemons take both for the same, and before they did not
-    (solver/llbsolver/ops/exec.go). So caches can be read by daemons of the other age.
+    (solver/llbsolver/ops/exec.go). So caches can be read by daemons of the other age. Up to v0.8.2
+    keys had nothing of where trees are mounted: such a step with more than its root is left with
+    a key that newer daemons do not look for, since they could take it for another step's.
     """
-    return _each_exec(graph, _with_selectors)
+    alone = terms.lack("source.git.subdir")  # v0.9
+
+    def lowered(op: ExecOp) -> ExecOp:
+        if alone and len(op.mounts) > 1:
+            return op
+        return replace(op, mounts=tuple(map(_with_selector, op.mounts)))
+
+    return _each_exec(graph, lowered)
 
 
 def lay_trees_with_a_helper(graph: Graph, terms: Terms) -> Graph:
@@ -453,10 +462,6 @@ def _with_path(op: ExecOp) -> ExecOp:
     if any(variable.startswith("PATH=") for variable in op.env):
         return op
     return replace(op, env=(f"PATH={DEFAULT_PATH}", *op.env))
-
-
-def _with_selectors(op: ExecOp) -> ExecOp:
-    return replace(op, mounts=tuple(map(_with_selector, op.mounts)))
 
 
 def _with_selector(mount: ExecMount) -> ExecMount:

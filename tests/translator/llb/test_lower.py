@@ -77,6 +77,14 @@ def test_whole_trees_are_selected_by_name_where_that_is_another_key() -> None:
     assert selectors(op) == {"/": "/", "/r": "/", "/w": "/"}
 
 
+def test_a_step_with_more_than_its_root_keeps_its_key_where_that_is_not_its_own() -> None:
+    old = ("exec.mount.cache.content", "source.git.subdir")
+    op, _ = lowered(*old)
+    assert selectors(op) == {"/": "", "/r": "", "/w": ""}
+    (op,) = processes(compiled(stage("a", image(), run()), caps=ALL - set(old)))
+    assert selectors(op) == {"/": "/"}
+
+
 def test_a_selection_stays_and_what_has_no_tree_gets_none() -> None:
     mounts = (
         BindMount(target="/r", origin=inline(("a", "b")), source="a", span=HERE),
