@@ -9,6 +9,8 @@ import pytest
 
 from daemon_shim import support
 from daemon_shim.info import DaemonInfo
+from daemon_shim.registry.client import RegistryClient, Repository
+from daemon_shim.registry.login import ANONYMOUS
 from tests.integration.command import Done, Workspace
 from tests.integration.test_caches import forget
 from tests.integration.tree import files
@@ -51,6 +53,23 @@ def test_an_old_daemon_is_not_spoken_to_in_fields_that_it_ignores(
     text = _FILE % uuid.uuid4().hex
     done = work.build(text, "--api", "current", "--import-cache", ref, code=4 if refused else 0)
     assert ("in the current API needs BuildKit v0.4" in done.err) == refused
+
+
+def test_several_caches_are_exported_and_the_steps_run_once(
+    work: Workspace, info: DaemonInfo
+) -> None:
+    if reason := support.reason(info, "cache-export", "registry"):
+        pytest.skip(reason)
+    salt = uuid.uuid4().hex
+    registry = work.values["REGISTRY"]
+    refs = [f"{registry}/dialects/{salt}:{number}" for number in (1, 2, 3)]
+    words = [word for ref in refs for word in ("--export-cache", f"type=registry,ref={ref}")]
+    text = _FILE.replace("mkdir /one;", "mkdir /one; echo once;") % salt
+    done = work.build(text, *words)
+    assert done.logged("once") == 1
+    client = RegistryClient(lambda _: ANONYMOUS)
+    place = Repository(host=registry, path=f"dialects/{salt}")
+    assert all(client.find(place, number).digest for number in ("1", "2", "3"))
 
 
 def _vertices(done: Done, title: str) -> set[str]:
