@@ -24,7 +24,7 @@ COMMANDS = {
     "workers": "List a daemon's workers.",
     "daemon": "Start, stop or look at the private daemon.",
     "init": "Write a commented first build file.",
-    "schema": "Print the JSON schema of the build file.",
+    "schema": "Print the JSON schema of the build file, or of daemons.toml.",
     "completion": "Print the shell completion for bash, zsh or fish.",
 }
 

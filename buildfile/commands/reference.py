@@ -110,9 +110,9 @@ def _usage(command: click.Command) -> str:
 
 
 def _argument(argument: click.Argument) -> str:
-    if isinstance(argument.type, click.Choice):
-        return "|".join(argument.type.choices)
     name = argument.metavar or (argument.name or "").upper()
+    if isinstance(argument.type, click.Choice):
+        name = "|".join(argument.type.choices)
     return name if argument.required or name.startswith("[") else f"[{name}]"
 
 

@@ -6,14 +6,16 @@ import click
 
 
 @click.command()
-def command() -> None:
-    """Print the JSON schema (draft 2020-12) of the build file.
+@click.argument("file", type=click.Choice(["buildfile", "daemons"]), default="buildfile")
+def command(file: str) -> None:
+    """Print the JSON schema (draft 2020-12) of the build file, or of daemons.toml.
 
     Save it beside your build file and put this line on top of the file, and an editor with a YAML
     language server completes and checks as you type:
 
     # yaml-language-server: $schema=./buildfile.schema.json
     """
-    from schemas import buildfile_schema_text
+    import schemas
 
-    click.echo(buildfile_schema_text(), nl=False)
+    texts = {"buildfile": schemas.buildfile_schema_text, "daemons": schemas.daemons_schema_text}
+    click.echo(texts[file](), nl=False)

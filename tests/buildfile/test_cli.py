@@ -205,6 +205,8 @@ def test_init_makes_a_file_that_is_valid(
 
 
 def test_schema_and_completion_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["schema", "daemons"]) == Exit.DONE
+    assert json.loads(capsys.readouterr().out)["title"] == "Daemons"
     assert cli.main(["schema"]) == Exit.DONE
     assert json.loads(capsys.readouterr().out)["$schema"].endswith("2020-12/schema")
     assert cli.main(["completion", "bash"]) == Exit.DONE
