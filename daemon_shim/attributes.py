@@ -147,12 +147,15 @@ def reason(info: DaemonInfo, kind: Kind, name: str, attrs: Mapping[str, str]) ->
     """
     rows = ROWS.get((kind, name))
     ignored = () if rows is None else _reasons(info, rows, attrs)
-    return "; ".join((*ignored, *_unsaid(info, kind, attrs)))
+    return "; ".join((*ignored, *_unsaid(info, kind, name, attrs)))
 
 
-def _unsaid(info: DaemonInfo, kind: Kind, attrs: Mapping[str, str]) -> Iterator[str]:
-    """What the legacy API, where a user asks for it, has no place for: it imports by ref alone."""
-    if kind == "cache-import" and info.api is Api.LEGACY:
+def _unsaid(info: DaemonInfo, kind: Kind, name: str, attrs: Mapping[str, str]) -> Iterator[str]:
+    """What the legacy API, where a user asks for it, has no place for: it imports by ref alone.
+
+    Caches of other types have no place there at all: ``daemon_shim.support`` says so.
+    """
+    if (kind, name) == ("cache-import", "registry") and info.api is Api.LEGACY:
         yield from (f"the legacy API has no place for {key}" for key in sorted({*attrs} - {"ref"}))
 
 

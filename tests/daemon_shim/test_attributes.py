@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from daemon_shim.attributes import Kind, reason
+from daemon_shim.info import Api
 from tests.daemon_shim.infos import graphdriver, info
 
 V5, V8, V10, V13, V32 = (info((0, minor, 0)) for minor in (5, 8, 10, 13, 32))
@@ -84,3 +87,13 @@ def test_the_engines_own_exporter_knows_names_alone() -> None:
     assert reason(engine, "exporter", "moby", {"name": "a,b"}) == ""
     epoch = {"name": "a", "source-date-epoch": "0"}
     assert reason(engine, "exporter", "moby", epoch) == "it does not know source-date-epoch"
+
+
+def test_the_legacy_api_imports_by_ref_alone() -> None:
+    legacy = replace(V32, api=Api.LEGACY)
+    attrs = {"ref": "r", "registry.insecure": "true"}
+    told = reason(legacy, "cache-import", "registry", attrs)
+    assert told == "the legacy API has no place for registry.insecure"
+    assert reason(legacy, "cache-export", "registry", attrs) == ""
+    assert reason(legacy, "cache-import", "local", {"src": "c", "digest": "d"}) == ""
+    assert reason(V32, "cache-import", "registry", attrs) == ""
