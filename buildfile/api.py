@@ -118,9 +118,11 @@ def prepare(
 ) -> Plan:
     """Plan a build on an open daemon: images resolved, everything compiled, nothing built.
 
+    Caches in registries are looked up for a daemon that would fail without them.
     The plan can be carried out for as long as ``loopback``, which is the daemon's, is open. Raises
     InvalidFileError and BuildFailedError (an image that cannot be resolved).
     """
+    from buildfile.cachesearch import forgives, searched
     from buildfile.images import resolve_images
     from buildfile.plan import draft, needed_images, plan
     from buildfile.supplies import read_logins
@@ -133,7 +135,7 @@ def prepare(
     logins = Auth(read_logins(environment))
     client = RegistryClient(logins.login)
     images = resolve_images(needed_images(drafts), daemon, services=[logins], client=client)
-    return plan(
+    made = plan(
         drafts,
         daemon.info(),
         images,
@@ -141,6 +143,7 @@ def prepare(
         no_cache=options.no_cache,
         environment=environment,
     )
+    return made if forgives(made.info) else searched(made, client)
 
 
 def foresee(

@@ -1,6 +1,7 @@
-"""Whether the caches that a plan imports from registries are there. Only ``plan`` wants to know.
+"""Whether the caches that a plan imports from registries are there.
 
-A build does not ask: its daemon finds out, and a cache that is not there is no failure.
+``plan`` wants to tell. A build leaves it to the daemon, to which a cache that is not there is no
+failure; but to one of v0.3 it is, so that it is not told of what it could not use.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from buildfile import faults
 from buildfile.cacheform import IMAGE_FORM, form_for
 from buildfile.caches import PlannedCache, age
 from buildfile.ocilayout import Descriptor
@@ -30,21 +32,60 @@ _Place: TypeAlias = tuple[str, bool]  # its ref, and whether the registry has no
 _AT_ONCE = 8
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    """``found`` says what is there, ``usable`` whether the daemon can use it, and ``amiss`` why
+    not: '' for what is just not there yet.
+    """
+
+    found: str
+    amiss: str = ""
+    usable: bool = False
+
+
+def forgives(info: DaemonInfo) -> bool:
+    """Whether a build on the daemon goes on without a cache that it cannot import.
+
+    On v0.3 it fails with "error on cache query" (measured on v0.3.3; v0.4.0 goes on).
+    """
+    return info.has_typed_caches
+
+
 def searched(plan: Plan, client: RegistryClient) -> Plan:
-    """The plan with ``found`` of all caches from registries. Waits for the network."""
+    """The plan with ``found`` of all caches from registries. Waits for the network.
+
+    Those that a daemon which does not forgive it could not use are left out, with a warning for
+    each that is not just missing.
+    """
     wanted = {place for job in plan.jobs for cache in job.cache_imports if (place := _place(cache))}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        answers = {each: pool.submit(_find, *each, plan.info, client) for each in wanted}
-    found = {each: answer.result() for each, answer in answers.items()}
-    return replace(plan, jobs=tuple(_told(job, found) for job in plan.jobs))
+        futures = {each: pool.submit(_find, *each, plan.info, client) for each in wanted}
+    answers = {each: future.result() for each, future in futures.items()}
+    jobs = tuple(_told(job, answers, plan.info) for job in plan.jobs)
+    if forgives(plan.info):
+        return replace(plan, jobs=jobs)
+    amiss = (
+        faults.cache_amiss(after, new.target)
+        for old, new in zip(plan.jobs, jobs, strict=True)
+        for before, after in zip(old.cache_imports, new.cache_imports, strict=True)
+        if after.warning != before.warning
+    )
+    return replace(plan, jobs=jobs, warnings=(*plan.warnings, *dict.fromkeys(amiss)))
 
 
-def _told(job: Job, found: Mapping[_Place, str]) -> Job:
+def _told(job: Job, answers: Mapping[_Place, _Answer], info: DaemonInfo) -> Job:
     imports = (
-        replace(cache, found=found[place]) if (place := _place(cache)) else cache
+        _answered(cache, answers[place], info) if (place := _place(cache)) else cache
         for cache in job.cache_imports
     )
     return replace(job, cache_imports=tuple(imports))
+
+
+def _answered(cache: PlannedCache, answer: _Answer, info: DaemonInfo) -> PlannedCache:
+    told = replace(cache, found=answer.found)
+    if answer.usable or forgives(info):
+        return told
+    return replace(told, option=None, warning=cache.warning or answer.amiss)
 
 
 def _place(cache: PlannedCache) -> _Place | None:
@@ -55,18 +96,20 @@ def _place(cache: PlannedCache) -> _Place | None:
     return option.attrs.get("ref", ""), option.attrs.get("registry.insecure") == "true"
 
 
-def _find(ref: str, insecure: bool, info: DaemonInfo, client: RegistryClient) -> str:
+def _find(ref: str, insecure: bool, info: DaemonInfo, client: RegistryClient) -> _Answer:
     try:
         reference = Reference.parse(ref)
         repository = Repository(host=reference.domain, path=reference.path, insecure=insecure)
         found = client.find(repository, reference.digest or reference.tag)
         amiss = _amiss(client, repository, found, info)
     except NotThereError:
-        return "not there yet"
+        return _Answer(found="not there yet")
     except (RegistryError, ValueError) as error:
-        return f"cannot be looked up: {error}"
+        words = f"cannot be looked up: {error}"
+        return _Answer(found=words, amiss=words)
     old = [] if found.modified is None else [age(time.time() - found.modified)]
-    return ", ".join([f"{found.digest} is there", *old, *([amiss] if amiss else [])])
+    words = ", ".join([f"{found.digest} is there", *old, *([amiss] if amiss else [])])
+    return _Answer(found=words, amiss=amiss, usable=not amiss)
 
 
 def _amiss(client: RegistryClient, repository: Repository, found: Found, info: DaemonInfo) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from buildfile.cachesearch import searched
+from buildfile.plan import Plan
 from daemon_shim import ages
 from daemon_shim.registry.client import INDEXES, MANIFESTS, RegistryClient
 from daemon_shim.registry.login import ANONYMOUS
@@ -30,15 +31,19 @@ def put(server: Scripted, kind: str, config: str) -> str:
     return digest
 
 
-def found(folder: Path, refs: list[str], release: tuple[int, int, int]) -> list[str]:
+def search(folder: Path, refs: list[str], release: tuple[int, int, int]) -> Plan:
     imports = ", ".join(f'"type=registry,ref={ref}"' for ref in refs)
     text = (
         f"version: 1\nstages: {{s: {{from: scratch}}}}\n"
         f"targets: {{t: {{stage: s, cache: {{import: [{imports}, type=gha]}}}}}}\n"
     )
-    plan = searched(
+    return searched(
         planned(folder, text, ages.imagine(release)), RegistryClient(lambda _: ANONYMOUS)
     )
+
+
+def found(folder: Path, refs: list[str], release: tuple[int, int, int]) -> list[str]:
+    plan = search(folder, refs, release)
     return [cache.found for job in plan.jobs for cache in job.cache_imports]
 
 
@@ -97,3 +102,17 @@ def test_how_old_it_is_and_what_the_daemon_cannot_unpack(tmp_path: Path) -> None
         (old, _), (new, _) = (found(tmp_path, [f"{server.host}/c:1"], each) for each in (OLD, NEW))
     assert new == f"{digest_of(data)} is there, 3 days old"
     assert old.startswith(f"{new}, its layers are packed by zstd, which needs BuildKit v0.9")
+
+
+def test_what_would_fail_a_build_on_the_oldest_daemon_is_left_out(tmp_path: Path) -> None:
+    with scripted() as server:
+        refs = [f"{server.host}/c:{tag}" for tag in ("1", "2")] + ["127.0.0.1:1/c:1"]
+        put(server, INDEXES[0], "")
+        server.replies["HEAD /v2/c/manifests/2"] = Reply(404)
+        plan = search(tmp_path, refs, (0, 3, 3))
+    ((there, missing, unknown, _),) = [job.cache_imports for job in plan.jobs]
+    assert there.option and there.option.attrs["ref"] == refs[0]
+    assert (missing.option, missing.warning, missing.found) == (None, "", "not there yet")
+    assert unknown.option is None and unknown.warning.startswith("cannot be looked up: ")
+    told = [each.message for each in plan.warnings if "looked up" in each.message]
+    assert len(told) == 1 and "that t imports is left out: cannot be looked up" in told[0]

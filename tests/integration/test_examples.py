@@ -116,10 +116,14 @@ def _pythons(registry: str) -> list[str]:
     return pushed
 
 
-def test_image(work: Workspace, registry: str) -> None:
+def test_image(work: Workspace, info: DaemonInfo, registry: str) -> None:
     _copy(work, "image")
     repository = f"{registry}/{uuid.uuid4().hex}"
     words = ("--var", f"REGISTRY={repository}", "--var", "TAG=v1")
+    if refused := support.reason(info, "cache-export", "inline"):
+        assert f"cannot build image: {refused}" in work.build(None, *words, code=4).err
+        file = work.folder / "buildfile.yaml"
+        file.write_text(file.read_text().replace("export: [{type: inline}]", "export: []"))
     done = work.build(None, *words)
     assert f"{repository}/site:v1@sha256:" in done.out
     config = inspect(f"docker://{repository}/site:v1", "--config")["config"]
