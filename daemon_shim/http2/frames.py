@@ -46,26 +46,52 @@ class FrameReader:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._rest = b""
+        self._begun = bytearray()
 
     def feed(self, data: Buffer) -> Iterator[RawFrame]:
-        """Give the frames that ``data`` completes.
+        """Give the frames that ``data`` completes; only one that comes in parts is copied.
 
         Raises ProtocolError (FRAME_SIZE_ERROR) for a frame over the limit, before its payload is
         kept.
         """
-        view = memoryview(b"".join((self._rest, data)) if self._rest else data)
+        view = memoryview(data)
+        if self._begun:
+            view = self._add(view, _HEADER_SIZE)
+            if len(self._begun) < _HEADER_SIZE:
+                return
+            view = self._add(view, self._whole())
+            if len(self._begun) < self._whole():
+                return
+            begun, self._begun = self._begun, bytearray()
+            yield from self._cut(memoryview(begun))
+        yield from self._cut(view)
+
+    def _add(self, view: memoryview, size: int) -> memoryview:
+        """Bring the frame that was begun to ``size`` bytes; return what is left."""
+        lacking = max(0, size - len(self._begun))
+        self._begun += view[:lacking]
+        return view[lacking:]
+
+    def _whole(self) -> int:
+        """How many bytes the frame that was begun has; its header is there."""
+        high, low, *_ = _HEADER.unpack_from(self._begun)
+        return _HEADER_SIZE + self._checked(high << 16 | low)
+
+    def _checked(self, size: int) -> int:
+        if size > self._limit:
+            raise ProtocolError("a frame over the limit", ErrorCode.FRAME_SIZE_ERROR)
+        return size
+
+    def _cut(self, view: memoryview) -> Iterator[RawFrame]:
         at, end = 0, len(view)
         while end - at >= _HEADER_SIZE:
             high, low, kind, flags, stream_id = _HEADER.unpack_from(view, at)
-            stop = at + _HEADER_SIZE + (high << 16 | low)
-            if stop - at - _HEADER_SIZE > self._limit:
-                raise ProtocolError("a frame over the limit", ErrorCode.FRAME_SIZE_ERROR)
+            stop = at + _HEADER_SIZE + self._checked(high << 16 | low)
             if stop > end:
                 break
             yield kind, flags, stream_id & 0x7FFFFFFF, view[at + _HEADER_SIZE : stop]
             at = stop
-        self._rest = bytes(view[at:])
+        self._begun += view[at:]
 
 
 def frame_header(size: int, kind: int, flags: int, stream_id: int) -> bytes:

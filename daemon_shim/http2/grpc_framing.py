@@ -39,48 +39,53 @@ class MessageReader:
 
     def __init__(self, limit: int = MAX_MESSAGE) -> None:
         self._limit = limit
-        self._parts: list[bytes] = []
-        self._have = 0
-        self._need = _PREFIX_SIZE
+        self._begun = bytearray()
 
     @property
     def partial(self) -> bool:
         """Whether the data so far ends within a message."""
-        return self._have > 0
+        return bool(self._begun)
 
     def feed(self, data: Buffer) -> Iterator[memoryview]:
         """Give the messages that ``data`` completes, valid until the next call.
 
-        Raises MessageError for a message that is compressed or over the limit, before it is kept.
+        Only what comes in parts is copied. Raises MessageError for a message that is compressed or
+        over the limit, before it is kept.
         """
-        if self._have:
-            self._keep(data)
-            if self._have < self._need:
+        view = memoryview(data)
+        if self._begun:
+            view = self._add(view, _PREFIX_SIZE)
+            if len(self._begun) < _PREFIX_SIZE:
                 return
-            data = b"".join(self._parts)
-            self._parts, self._have = [], 0
-        yield from self._cut(memoryview(data))
+            view = self._add(view, _PREFIX_SIZE + self._size(self._begun, 0))
+            if len(self._begun) < _PREFIX_SIZE + self._size(self._begun, 0):
+                return
+            begun, self._begun = self._begun, bytearray()
+            yield memoryview(begun)[_PREFIX_SIZE:]
+        yield from self._cut(view)
+
+    def _add(self, view: memoryview, size: int) -> memoryview:
+        """Bring the message that was begun to ``size`` bytes; return what is left."""
+        lacking = max(0, size - len(self._begun))
+        self._begun += view[:lacking]
+        return view[lacking:]
+
+    def _size(self, view: Buffer, at: int) -> int:
+        """The size of the message whose prefix stands at ``at``."""
+        compressed, size = _PREFIX.unpack_from(view, at)
+        if compressed or size > self._limit:
+            raise _refusal(compressed, size)
+        return int(size)
 
     def _cut(self, view: memoryview) -> Iterator[memoryview]:
         at, end = 0, len(view)
-        need = _PREFIX_SIZE
         while end - at >= _PREFIX_SIZE:
-            compressed, size = _PREFIX.unpack_from(view, at)
-            if compressed or size > self._limit:
-                raise _refusal(compressed, size)
-            need = _PREFIX_SIZE + size
-            if end - at < need:
+            stop = at + _PREFIX_SIZE + self._size(view, at)
+            if stop > end:
                 break
-            yield view[at + _PREFIX_SIZE : at + need]
-            at += need
-            need = _PREFIX_SIZE
-        self._need = need
-        if at < end:
-            self._keep(view[at:])
-
-    def _keep(self, data: Buffer) -> None:
-        self._parts.append(bytes(data))
-        self._have += len(data)
+            yield view[at + _PREFIX_SIZE : stop]
+            at = stop
+        self._begun += view[at:]
 
 
 def _refusal(compressed: int, size: int) -> MessageError:

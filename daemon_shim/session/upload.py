@@ -106,10 +106,10 @@ class Uploading:
         if request.offset == 0 and self._offset:
             self._kept, self._size, self._offset = [], 0, 0
             self._restart = True
-        if request.data:
-            self._kept.append(request.data)
-            self._size += len(request.data)
-            self._offset += len(request.data)
+        if data := request.data:  # a copy each time
+            self._kept.append(data)
+            self._size += len(data)
+            self._offset += len(data)
         if self._total and self._offset > self._total:
             raise RpcError(_PRECONDITION, f"more than the {self._total} bytes announced came")
 
