@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 
 from buildfile.cachefolder import CacheFolder
+from buildfile.cacheprune import Policy, prune
 from buildfile.caches import SERVED_TAG, PlannedCache
 from buildfile.ocilayout import Descriptor, LayoutError
 from daemon_shim.session.blobs import open_blob
@@ -35,6 +37,7 @@ class CacheExport:
         served = planned.served
         self.ingest = (served.ingest if served else None) or Ingest(planned.folder)
         self._folder = CacheFolder(planned.folder)
+        self._began = time.time()
 
     @property
     def error(self) -> CacheError | None:
@@ -62,6 +65,22 @@ class CacheExport:
             raise self._failure(error.reason) from error
         except OSError as error:
             raise self._failure(error.strerror or str(error)) from error
+
+    def settle(self) -> Iterator[str]:
+        """Do what is left after a build that did not fail; say what went amiss.
+
+        Not within ``held``. For ``reset``, the blobs that no cache in the folder needs are removed,
+        which takes the folder alone; as in buildctl, a failure is no failure of the build (client/
+        solve.go, v0.31). What came since this export began stays, for it may be another's: also one
+        of BuildKit's own clients, which hold nothing.
+        """
+        if self.error:
+            yield f"a cache could not be written: {self.error}"
+        if self.planned.resets:
+            try:
+                prune(self._folder, Policy(min_age=time.time() - self._began))
+            except LayoutError as error:
+                yield f"the cache in {self.planned.folder} was not reset: {error.reason}"
 
     def _pushed(self) -> Descriptor | None:
         """The manifest that came as to a registry, None where none was written."""

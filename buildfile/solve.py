@@ -93,11 +93,7 @@ class Solving:
             files=tuple(output.dest for output in written if output.dest != STDOUT),
             notes=(
                 *(note for output in written for note in output.warnings),
-                *(
-                    f"a cache could not be written: {each.error}"
-                    for each in self._caches
-                    if each.error
-                ),
+                *(note for cache in self._caches for note in cache.settle()),
             ),
         )
 
