@@ -38,6 +38,7 @@ class CacheExport:
         self.ingest = (served.ingest if served else None) or Ingest(planned.folder)
         self._folder = CacheFolder(planned.folder)
         self._began = time.time()
+        self._written = False
 
     @property
     def error(self) -> CacheError | None:
@@ -61,6 +62,7 @@ class CacheExport:
             manifest = self._pushed() if self.planned.served else self._told(response)
             if manifest is not None:
                 self._folder.put(self.planned.tag, manifest)
+                self._written = True
         except LayoutError as error:
             raise self._failure(error.reason) from error
         except OSError as error:
@@ -76,6 +78,8 @@ class CacheExport:
         """
         if self.error:
             yield f"a cache could not be written: {self.error}"
+        elif not self._written:
+            yield f"no cache was written to {self.planned.folder}: the daemon sent none"
         if self.planned.resets:
             try:
                 prune(self._folder, Policy(min_age=time.time() - self._began))

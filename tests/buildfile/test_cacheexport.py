@@ -68,6 +68,7 @@ def test_an_empty_cache_leaves_the_index_alone(tmp_path: Path) -> None:
     made.finish({})
     made.finish(told(manifest()))  # of another export of the same build
     assert lines(tmp_path) == []
+    assert list(made.settle()) == [f"no cache was written to {tmp_path}: the daemon sent none"]
 
 
 @pytest.mark.parametrize(
