@@ -19,6 +19,8 @@ from daemon_shim.session.outputs import OutputError
 _DESCRIPTOR = "cache.manifest"
 """Where a solve's response has the manifest's descriptor (cache/remotecache/export.go, v0.4)."""
 _MAX_MANIFEST = 4 << 20
+_COARSE = 0.1
+"""Seconds that a file's time of change may be behind the clock."""
 _TYPES = {
     "manifests": "application/vnd.oci.image.index.v1+json",
     "layers": "application/vnd.oci.image.manifest.v1+json",
@@ -37,7 +39,7 @@ class CacheExport:
         served = planned.served
         self.ingest = (served.ingest if served else None) or Ingest(planned.folder)
         self._folder = CacheFolder(planned.folder)
-        self._began = time.time()
+        self._began = time.time() - _COARSE
         self._written = False
 
     @property

@@ -12,19 +12,23 @@ import pytest
 
 from buildfile.cacheexport import CacheError, CacheExport
 from buildfile.cachefolder import CacheFolder
-from buildfile.caches import plan_exports
-from tests.daemon_shim.infos import info
+from buildfile.caches import PlannedCache
+from daemon_shim.request import CacheOption
 from translator.target import CacheEntry
 
-V32 = info((0, 32, 0))
 INDEX = "application/vnd.oci.image.index.v1+json"
 IMAGE = "application/vnd.oci.image.manifest.v1+json"
 DOCKER = "application/vnd.docker.distribution.manifest.list.v2+json"
 
 
 def export(folder: Path, **attrs: str) -> CacheExport:
-    entry = CacheEntry(type="local", attrs=attrs, folder=str(folder))
-    (plan,) = plan_exports([entry], V32, {})
+    plan = PlannedCache(
+        entry=CacheEntry(type="local", attrs=attrs, folder=str(folder)),
+        kind="export",
+        option=CacheOption(type="local", attrs={"dest": str(folder)}),
+        folder=str(folder),
+        tag=attrs.get("tag", "latest"),
+    )
     return CacheExport(plan)
 
 
