@@ -46,6 +46,7 @@ class _Candidate:
     tls: TlsFiles
     api: Api
     name: str = ""
+    max_parallel: int | None = None
 
 
 @contextmanager
@@ -108,6 +109,7 @@ def _of_entry(entry: DaemonEntry, choice: DaemonChoice) -> _Candidate:
         tls=replace(entry.tls, **given),
         api=choice.api or entry.api,
         name=entry.name,
+        max_parallel=entry.max_parallel,
     )
 
 
@@ -146,7 +148,12 @@ def _open(candidate: _Candidate, choice: DaemonChoice, environment: Mapping[str,
     transport = transport_for(
         candidate.address, tls=candidate.tls, docker_host=environment.get("DOCKER_HOST", "")
     )
-    daemon = Daemon(transport, timeout=choice.timeout, api=candidate.api)
+    daemon = Daemon(
+        transport,
+        timeout=choice.timeout,
+        api=candidate.api,
+        max_parallel=candidate.max_parallel,
+    )
     try:
         daemon.info()
     except BaseException:

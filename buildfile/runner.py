@@ -79,7 +79,8 @@ class Runner:
         )
 
     def _solve_all(self) -> dict[str, Solved]:
-        workers = max(1, min(len(self._solvings), _SIDE_BY_SIDE))
+        most = min(self._daemon.max_parallel or _SIDE_BY_SIDE, _SIDE_BY_SIDE)
+        workers = max(1, min(len(self._solvings), most))
         with _exit_at_second_interrupt(), ThreadPoolExecutor(workers, "solve") as pool:
             try:
                 futures = {

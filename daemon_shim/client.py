@@ -22,13 +22,22 @@ from schemas.rpc import Control
 class Daemon:
     """One daemon, reached through a transport, which is closed with it.
 
-    ``timeout`` in seconds bounds dialling; ``api`` is how it is spoken to. All methods may be used
-    from several threads, and raise errors of ``daemon_shim.errors``: UnreachableError or TlsError
-    when nobody is there, LostConnectionError when the daemon goes away.
+    ``timeout`` in seconds bounds dialling; ``api`` is how it is spoken to. ``max_parallel`` is how
+    many builds its callers should start at once, None for any number. All methods may be used from
+    several threads, and raise errors of ``daemon_shim.errors``: UnreachableError or TlsError when
+    nobody is there, LostConnectionError when the daemon goes away.
     """
 
-    def __init__(self, transport: Transport, *, timeout: float = 5.0, api: Api = Api.AUTO) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        timeout: float = 5.0,
+        api: Api = Api.AUTO,
+        max_parallel: int | None = None,
+    ) -> None:
         self.wire = Wire(transport, timeout)
+        self.max_parallel = max_parallel
         self._api = api
         self._lock = threading.Lock()
         self._info: DaemonInfo | None = None

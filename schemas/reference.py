@@ -66,7 +66,7 @@ the project's.
   that answers, the project's before the user's. If none answers, the exit code is 4.
 - What the command line says of TLS and the API is stronger than the file.
 - Unknown keys are errors; keys that begin with `x-` are free.
-- `labels` and `max-parallel` are read and checked; this version places no work by them yet.
+- `labels` are read and checked; this version chooses no daemon by them yet.
 """
 _TYPES: Mapping[str, str] = MappingProxyType(
     {

@@ -87,10 +87,7 @@ def test_doctor_asks_a_daemon(tmp_path: Path) -> None:
     assert done.code == 0
     assert "  version       BuildKit v0.32.2" in done.out
     assert "  API           legacy, as asked for" in done.out
-    assert (
-        "  no            inline cache: inline cache has no place"
-        in done.out
-    )
+    assert "  no            inline cache: inline cache has no place" in done.out
 
 
 @pytest.mark.parametrize(

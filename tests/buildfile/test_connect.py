@@ -54,6 +54,16 @@ def test_a_name_picks_an_entry_with_its_api(tmp_path: Path, alive: str) -> None:
     assert opened(stronger)[1] is Api.CURRENT
 
 
+def test_a_daemon_knows_how_many_builds_it_gets(tmp_path: Path, alive: str) -> None:
+    folder = project(tmp_path, few=alive)
+    file = Path(folder, "daemons.toml")
+    with connected(choice(folder), print) as daemon:
+        assert daemon.max_parallel is None
+    file.write_text(file.read_text() + "max-parallel = 2\n")
+    with connected(choice(folder), print) as daemon:
+        assert daemon.max_parallel == 2
+
+
 def test_a_named_file_stands_for_the_projects(tmp_path: Path, alive: str) -> None:
     folder = project(tmp_path, one="unix:///never")
     (tmp_path / "other.toml").write_text(f'daemons.two.address = "{alive}"\n')

@@ -53,6 +53,7 @@ class FakeSolving:
 
 class FakeDaemon:
     address = "unix:///test.sock"
+    max_parallel: int | None = None
 
 
 class Seen(Display):
@@ -116,6 +117,24 @@ def test_all_jobs_end_well(run: Any) -> None:
     assert result.targets["a"].files == ("/out",)
     assert seen.said == ["warning: left out"]
     assert [each.outcome for each in seen.summaries if each] == [Outcome.BUILT]
+
+
+def test_a_daemon_gets_as_many_jobs_at_once_as_it_may(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_way = threading.Lock()
+    threads: set[int] = set()
+
+    def alone(solving: FakeSolving) -> Solved:
+        assert under_way.acquire(blocking=False)
+        threads.add(threading.get_ident())
+        under_way.release()
+        return done(solving)
+
+    monkeypatch.setattr(FakeDaemon, "max_parallel", 1)
+    made, _, _ = run(a=alone, b=alone, c=alone)
+    assert len(made.run().targets) == 3
+    assert len(threads) == 1
 
 
 def test_a_failing_job_cancels_the_others(run: Any) -> None:
