@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.daemon_shim.registry.scripted import scripted, serve
 from tests.fakes.ages import AgedControl, current, legacy, only
 from tests.integration.command import run
 from tests.translator.wire import numbers
@@ -104,8 +105,10 @@ def test_doctor_asks_a_daemon(tmp_path: Path) -> None:
 def test_a_build_speaks_the_dialect_that_is_asked_for(
     folder: Path, make: Callable[[Path], AgedControl], api: str, code: int, cache: set[int]
 ) -> None:
-    (folder / "buildfile.yaml").write_text(FILE.replace('{image: "localhost:1/base:1"}', "scratch"))
-    with make(folder) as aged:
+    text = FILE.replace('{image: "localhost:1/base:1"}', "scratch")
+    with make(folder) as aged, scripted() as server:
+        serve(server, "c", "latest", json.dumps({"manifests": []}).encode())
+        (folder / "buildfile.yaml").write_text(text.replace("localhost:1", server.host))
         daemon = ["--daemon", aged.fake.address, "--api", api]
         done = run(["build", "--progress", "plain", *daemon])
         solves = aged.solves()

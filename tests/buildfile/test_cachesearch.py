@@ -15,7 +15,7 @@ from daemon_shim import ages
 from daemon_shim.registry.client import INDEXES, MANIFESTS, RegistryClient
 from daemon_shim.registry.login import ANONYMOUS
 from tests.buildfile.projects import planned
-from tests.daemon_shim.registry.scripted import Reply, Scripted, digest_of, scripted
+from tests.daemon_shim.registry.scripted import Reply, Scripted, digest_of, scripted, serve
 
 OLD, NEW = (0, 8, 0), (0, 12, 0)
 CACHE = "application/vnd.buildkit.cacheconfig.v0"
@@ -23,12 +23,7 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 
 
 def put(server: Scripted, kind: str, config: str) -> str:
-    data = json.dumps({"config": {"mediaType": config}}).encode()
-    digest = digest_of(data)
-    headers = {"Content-Type": kind, "Docker-Content-Digest": digest}
-    for asked in ("HEAD /v2/c/manifests/1", f"GET /v2/c/manifests/{digest}"):
-        server.replies[asked] = Reply(headers=headers, body=data)
-    return digest
+    return serve(server, "c", "1", json.dumps({"config": {"mediaType": config}}).encode(), kind)
 
 
 def search(folder: Path, refs: list[str], release: tuple[int, int, int]) -> Plan:

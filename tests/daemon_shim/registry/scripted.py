@@ -74,6 +74,18 @@ def scripted(tls: ssl.SSLContext | None = None) -> Iterator[Scripted]:
             thread.join()
 
 
+def serve(
+    server: Scripted, repository: str, tag: str, manifest: bytes, kind: str = ""
+) -> str:
+    """Let it have a manifest, to be found by its tag and got by its digest, which is returned."""
+    digest = digest_of(manifest)
+    headers = {"Docker-Content-Digest": digest, **({"Content-Type": kind} if kind else {})}
+    manifests = f"/v2/{repository}/manifests"
+    for asked in (f"HEAD {manifests}/{tag}", f"GET {manifests}/{digest}"):
+        server.replies[asked] = Reply(headers=headers, body=manifest)
+    return digest
+
+
 def digest_of(data: bytes) -> str:
     """The digest of some bytes."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
