@@ -41,12 +41,13 @@ class Done:
 class Workspace:
     """A folder with a build file, and the daemon that builds it.
 
-    ``values`` are given as ``--var`` to every build whose file declares them.
+    ``values`` are given as ``--var`` to every build whose file declares them, and ``words`` to all.
     """
 
     folder: Path
     daemon: Daemon
     values: Mapping[str, str]
+    words: tuple[str, ...] = ()
 
     def write(self, name: str, text: str | bytes = "", *, mode: int = 0o644) -> Path:
         """Write a file of the folder, with the folders above it."""
@@ -91,7 +92,7 @@ class Workspace:
         known = {name: value for name, value in self.values.items() if f"\n  {name}: " in text}
         values = [word for name, value in known.items() for word in ("--var", f"{name}={value}")]
         chosen = [] if "--daemon" in words else ["--daemon", self.daemon.address]
-        return ["build", "--progress", "plain", *chosen, *values, *words]
+        return ["build", "--progress", "plain", *chosen, *self.words, *values, *words]
 
     @contextlib.contextmanager
     def surroundings(self, more: Mapping[str, str] | None = None) -> Iterator[None]:

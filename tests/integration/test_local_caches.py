@@ -6,6 +6,7 @@ import json
 import os
 import re
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,15 @@ targets:
 
 
 @pytest.fixture(autouse=True)
-def needs_local_caches(info: DaemonInfo) -> None:
-    if reason := support.reason(info, "cache-export", "local"):
+def needs_caches(info: DaemonInfo) -> None:
+    if reason := support.reason(info, "cache-export", "registry"):
         pytest.skip(reason)
+
+
+@pytest.fixture(params=["auto", "legacy"])
+def both_ways(work: Workspace, request: pytest.FixtureRequest) -> Workspace:
+    """With the daemon's own local caches, and through a registry of this side as on v0.3."""
+    return replace(work, words=("--api", request.param))
 
 
 def _uuid(work: Workspace) -> str:
@@ -73,7 +80,8 @@ def _found(work: Workspace, first: str, entry: str, *words: str) -> bool:
     return _uuid(work) == first
 
 
-def test_a_first_build_is_quiet_and_the_next_takes_over(work: Workspace) -> None:
+def test_a_first_build_is_quiet_and_the_next_takes_over(both_ways: Workspace) -> None:
+    work = both_ways
     text = _FILE % uuid.uuid4().hex
     both = ("--import-cache", "type=local,src=c", "--export-cache", "type=local,dest=c,mode=max")
     done = work.build(text, "app", *both)
@@ -87,7 +95,8 @@ def test_a_first_build_is_quiet_and_the_next_takes_over(work: Workspace) -> None
     assert _uuid(work) != first
 
 
-def test_the_folder_is_as_buildctl_writes_it(work: Workspace) -> None:
+def test_the_folder_is_as_buildctl_writes_it(both_ways: Workspace) -> None:
+    work = both_ways
     _export(work, "type=local,dest=c,mode=max,tag=one", text=_FILE % uuid.uuid4().hex)
     cache = work.folder / "c"
     assert json.loads((cache / "oci-layout").read_text()) == {"imageLayoutVersion": "1.0.0"}
@@ -111,8 +120,9 @@ def test_an_image_that_is_steered_imports_too(work: Workspace, info: DaemonInfo)
     assert _found(work, first, "type=local,src=c") and _index(work.folder / "d")
 
 
-def test_several_exports_of_one_build_stay_apart(work: Workspace) -> None:
+def test_several_exports_of_one_build_stay_apart(both_ways: Workspace) -> None:
     """The response speaks of one of them only, where the daemon takes several at once."""
+    work = both_ways
     salt = uuid.uuid4().hex
     _export(
         work,
@@ -150,7 +160,8 @@ def test_builds_at_once_into_one_folder_all_survive(work: Workspace) -> None:
         assert _found(work, first, entry, "--var", f"SALT={name}"), name
 
 
-def test_a_folder_that_cannot_be_written_fails_the_build_by_name(work: Workspace) -> None:
+def test_a_folder_that_cannot_be_written_fails_the_build_by_name(both_ways: Workspace) -> None:
+    work = both_ways
     work.write("c", "a file")
     words = ("app", "--export-cache", "type=local,dest=c")
     done = work.build(_FILE % uuid.uuid4().hex, *words, code=1)
