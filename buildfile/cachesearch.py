@@ -1,7 +1,7 @@
 """Whether the caches that a plan imports from registries are there.
 
 ``plan`` wants to tell. A build leaves it to the daemon, to which a cache that is not there is no
-failure; but to one of v0.3 it is, so that it is not told of what it could not use.
+failure; but before v0.5 it is, and the daemon is not told of what it could not use.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class _Answer:
 def forgives(info: DaemonInfo) -> bool:
     """Whether a build on the daemon goes on without a cache that it cannot import.
 
-    On v0.3 it fails with "error on cache query" (measured on v0.3.3; v0.4.0 goes on).
+    Before v0.5 it fails with "error on cache query" (measured on v0.3.3, v0.4.0 and v0.5.1).
     """
-    return info.has_typed_caches
+    return info.release >= (0, 5, 0)
 
 
 def searched(plan: Plan, client: RegistryClient) -> Plan:

@@ -12,7 +12,9 @@ from daemon_shim.client import Daemon
 from daemon_shim.errors import SolveFailedError
 from daemon_shim.events import LogEvent, VertexEvent
 from daemon_shim.request import SolveRequest
+from daemon_shim.session.filesync import FileSync
 from daemon_shim.session.host import SessionHost
+from daemon_shim.session.memory import MemoryFolder
 from daemon_shim.transports import transport_for
 from tests.real.daemon import Daemon as RealDaemon
 from tests.translator.stages import (
@@ -68,12 +70,16 @@ def platform(client: Daemon) -> Platform:
     return Platform.parse(client.info().default_platform)
 
 
-def solve(client: Daemon, result: Compiled, session: str = "") -> tuple[list[VertexEvent], str]:
+def solve(client: Daemon, result: Compiled) -> tuple[list[VertexEvent], str]:
     """The vertices that the daemon told of, and all that the steps printed."""
-    request = SolveRequest(ref=uuid.uuid4().hex, session=session, definition=result.definition)
-    job = client.start(request)
-    events = list(job.events())
-    job.result()
+    programs = {each.name: MemoryFolder({each.file: each.data}) for each in result.programs}
+    with SessionHost(client.wire.transport, [FileSync(programs)]) as session:
+        request = SolveRequest(
+            ref=uuid.uuid4().hex, session=session.id, definition=result.definition
+        )
+        job = client.start(request)
+        events = list(job.events())
+        job.result()
     log = b"".join(event.data for event in events if isinstance(event, LogEvent))
     return [event for event in events if isinstance(event, VertexEvent)], log.decode()
 
@@ -89,13 +95,10 @@ def can(client: Daemon, *stages: Stage) -> bool:
     return not missing(build(client, *stages).needs, client.info().llb_caps)
 
 
-def wants_files(client: Daemon) -> None:
-    if not client.info().has("file.base"):
-        pytest.skip("this daemon changes no files without a process")
-
-
 def build(client: Daemon, *stages: Stage) -> Compiled:
-    return compiled(*stages, caps=client.info().llb_caps, no_cache=True)
+    info = client.info()
+    native = Platform.parse(info.default_platform)
+    return compiled(*stages, caps=info.llb_caps, native=native, no_cache=True)
 
 
 def digests(result: Compiled) -> set[str]:
@@ -156,10 +159,9 @@ def test_every_step_that_a_daemon_can_do_is_done(
     assert missing(result.needs, client.info().llb_caps) == ()
     vertices, log = solve(client, result)
     assert "good morning in" in log
-    if client.info().has("file.base"):
-        assert "good morning in /srv/app" in log
-        assert "conf 640 worker worker" in log
-        assert "afrom a mount" in log
+    assert "good morning in /srv/app" in log
+    assert "conf 640 worker worker" in log
+    assert "afrom a mount" in log
     done = {vertex.digest for vertex in vertices if vertex.completed and not vertex.error}
     assert done >= digests(result)
 
@@ -176,7 +178,6 @@ def test_the_daemon_calls_every_vertex_by_our_digest_and_name(
 def test_stages_mounts_and_an_empty_start(
     client: Daemon, platform: Platform, base_image: str
 ) -> None:
-    wants_files(client)
     text = stage("text", SCRATCH, copy(TEXT, "/t/"), Write(path="x", data=b"1", span=HERE))
     base = stage("base", image(base_image), platform=platform)
     mounts = (BindMount(target="/mnt", origin=text.ref, source="/t", span=HERE),)
@@ -209,7 +210,7 @@ def test_a_download_is_checked(
 
 
 def test_absent_secrets_and_agents_may_be_optional(
-    daemon: RealDaemon, client: Daemon, platform: Platform, base_image: str
+    client: Daemon, platform: Platform, base_image: str
 ) -> None:
     mounts = (
         SecretMount(id="absent", optional=True, span=HERE),
@@ -217,8 +218,7 @@ def test_absent_secrets_and_agents_may_be_optional(
     )
     step = run("test ! -e /run/secrets/absent && echo fine", mounts=mounts)
     result = build(client, stage("a", image(base_image), step, platform=platform))
-    with SessionHost(transport_for(daemon.address), ()) as session:
-        _, log = solve(client, result, session.id)
+    _, log = solve(client, result)
     assert log == "fine\n"
 
 
@@ -245,7 +245,7 @@ def test_what_a_daemon_lacks_is_what_it_refuses(client: Daemon) -> None:
         Remove(path="/x*", missing_ok=True, wildcard=True, span=HERE),
     )
     for step in steps:
-        result = build(client, stage("a", SCRATCH, step))
+        result = compiled(stage("a", SCRATCH, step), no_cache=True)
         if missing(result.needs, client.info().llb_caps):
             with pytest.raises(SolveFailedError, match="unknown API capability"):
                 solve(client, result)
@@ -263,13 +263,14 @@ def test_a_daemon_has_the_capabilities_of_its_release(client: Daemon) -> None:
             assert info.release < since
 
 
-def test_several_platforms_share_what_is_the_same(client: Daemon) -> None:
-    wants_files(client)
+def test_several_platforms_share_what_is_the_same(client: Daemon, platform: Platform) -> None:
     stages = [
         stage("a", SCRATCH, copy(TEXT, "/x/"), platform=each)
         for each in (AMD64, Platform("linux", "arm64"))
     ]
-    first, second = compile_instances([instance(each) for each in stages])
+    first, second = compile_instances(
+        [instance(each) for each in stages], caps=client.info().llb_caps, native=platform
+    )
     assert first.names.keys() == second.names.keys()
     for result in (first, second):
         vertices, _ = solve(client, result)
