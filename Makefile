@@ -4,7 +4,7 @@ BIN := .venv/bin
 # what the unpacked engines need of the system, and what sources and examples are made with.
 TEST_PROGRAMS := dockerd=docker.io runc iptables ip=iproute2 skopeo git ssh-agent=openssh-client
 
-.PHONY: demo test check lint unit venv proto golden
+.PHONY: demo test check lint unit venv proto golden helper
 
 demo:  ## build examples/hello
 	.ci/venv
@@ -35,3 +35,6 @@ proto: venv  ## write schemas/pb anew
 
 golden: venv  ## write the expected files of the golden tests anew
 	$(BIN)/python -m pytest -m "not real" --rewrite-golden
+
+helper:  ## compile the helper program anew (gcc, and gcc-aarch64-linux-gnu)
+	$(MAKE) --no-print-directory -C translator/helper

@@ -126,8 +126,9 @@ void copy_link(const char *source, const char *target) {
 }
 
 static void make_special(const char *target, const struct status *s) {
-    /* A socket cannot be made: an empty file stands for it, as with BuildKit. */
-    unsigned mode = kind(s) == SOCKET ? FILE | (s->mode & 07777) : s->mode;
+    /* As BuildKit has it: for a socket stands an empty file, as it is meant to, and for a block
+     * device a character device, for the bits of a socket are taken off its type, too. */
+    unsigned mode = s->mode & ~(unsigned)SOCKET;
     uint64_t device = kind(s) == BLOCK || kind(s) == CHARACTER ? s->special : 0;
     long error = CALL4(SYS_MKNODAT, HERE, target, mode, device);
     if (error) fail("cannot make device", target, error);
@@ -196,7 +197,7 @@ static void make_held_back(const copier *c, level *folder, bool inner) {
 /* BuildKit compares the beginnings of texts, not of paths (cache/contenthash/checksum.go). */
 static void meet(const copier *c, const char *below) {
     for (wanted *w = c->how->required; w; w = w->next)
-        if (!w->met && starts(*below ? join3(c->path, "/", below) : c->path, w->text)) w->met = true;
+        if (!w->met && starts(joined(c->path, below), w->text)) w->met = true;
 }
 
 static void copy_one(copier *c, const char *source, const char *below, const char *target,

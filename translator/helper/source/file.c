@@ -84,7 +84,7 @@ static void do_write(const change *c, char **environment) {
 }
 
 static void remove_one(const char *path, bool missing_ok) {
-    if (same(path, "/")) fail("cannot remove the root", "", 0);
+    if (same(clean(path), "/")) fail("cannot remove the root", path, 0);
     char *real = within_parent(TO, path);
     struct status s;
     long error = status_of(real, &s);
