@@ -162,8 +162,9 @@ def _ask_daemon(
     needs: list[ImageNeed], daemon: Daemon, services: Iterable[Service]
 ) -> list[ResolvedImage | Exception]:
     """One build on the daemon, which makes nothing, for all of them."""
-    from daemon_shim.gateway import SCRATCH, GatewayBuild
+    from daemon_shim.gateway import GatewayBuild
     from daemon_shim.request import SolveRequest
+    from daemon_shim.results import Result
     from daemon_shim.session.host import SessionHost
 
     # Left from right to left: the build's end is what lets waiting threads go, if interrupted.
@@ -175,7 +176,7 @@ def _ask_daemon(
         ) as build,
     ):
         answers = list(pool.map(partial(_resolve, build), needs))
-        build.return_result(SCRATCH)
+        build.return_result(Result())
         build.job.result()
     return answers
 
@@ -184,7 +185,7 @@ def _resolve(build: GatewayBuild, need: ImageNeed) -> ResolvedImage | Exception:
     from daemon_shim.errors import SolveFailedError
 
     try:
-        image = build.resolve_image_config(
+        image = build.resolve_image(
             need.ref,
             platform=str(need.platform),
             resolve_mode=need.resolve,

@@ -19,13 +19,15 @@ from buildfile.layoutoutput import LayoutOutput
 from buildfile.ocilayout import LayoutError
 from buildfile.plan import Job
 from buildfile.supplies import Supplies
+from daemon_shim.builder import Builder, Client
 from daemon_shim.client import Daemon
 from daemon_shim.engine import EngineClient, RegistryLogin
 from daemon_shim.errors import CancelledError, DaemonError
 from daemon_shim.events import Event
-from daemon_shim.gateway import GatewayBuild, config_key
+from daemon_shim.gateway import BuilderRun, GatewayBuild
 from daemon_shim.job import Job as Solve
 from daemon_shim.request import SolveRequest
+from daemon_shim.results import Result
 from daemon_shim.session.content import Content
 from daemon_shim.session.filesend import FileSend
 from daemon_shim.session.filesync import FileSync, LocalFolder, SourceFault
@@ -55,18 +57,27 @@ class Solved:
 
 
 class Solving:
-    """A job under way. ``run`` does all of it on the caller's thread; ``cancel`` is for another."""
+    """A job under way. ``run`` does all of it on the caller's thread; ``cancel`` is for another.
+
+    ``builder`` steers it, where it is not to deliver what the job says.
+    """
 
     def __init__(
-        self, job: Job, daemon: Daemon, supplies: Supplies, tell: Callable[[Event], None]
+        self,
+        job: Job,
+        daemon: Daemon,
+        supplies: Supplies,
+        tell: Callable[[Event], None],
+        builder: Builder | None = None,
     ) -> None:
         self._job = job
+        self._builder = builder
         self._daemon = daemon
         self._supplies = supplies
         self._tell = tell
         self._lock = threading.Lock()
         self._cancelled = False
-        self._solve: Solve | None = None
+        self._solve: Solve | BuilderRun | None = None
         self._outputs = [_output(each) for each in job.exports if each.exporter]
         self._caches = [CacheExport(each) for each in job.cache_exports if each.is_used_here]
 
@@ -159,20 +170,13 @@ class Solving:
             cache_imports=options(self._job.cache_imports),
             entitlements=self._job.entitlements,
         )
-        if _is_plain(self._job):
+        if not self._builder and _is_plain(self._job):
             definition = self._job.parts[0].definition
             return self._watched(self._daemon.start(replace(request, definition=definition)))
         with GatewayBuild(self._daemon, request) as build:
-            steering = _Steering(self._job, build)
-            steering.start()
-            try:
-                return self._watched(build.job)
-            finally:
-                steering.join()
-                if steering.bug:
-                    raise steering.bug
+            return self._watched(BuilderRun(build, self._builder or deliver(self._job)).start())
 
-    def _watched(self, solve: Solve) -> Mapping[str, str]:
+    def _watched(self, solve: Solve | BuilderRun) -> Mapping[str, str]:
         with self._lock:
             self._solve = solve
             stopped = self._cancelled
@@ -196,43 +200,24 @@ class Solving:
         return told
 
 
-class _Steering(threading.Thread):
-    """Solves each platform's definition, and returns them together with their image configs.
+def deliver(job: Job) -> Builder:
+    """The builder of a job: each platform's tree, together with their image configs."""
+    imports = options(job.cache_imports)
 
-    A failing call also ends the build, whose own end says the same; what else goes wrong is kept
-    in ``bug``, for the build only hears of it as a failure.
-    """
-
-    def __init__(self, job: Job, build: GatewayBuild) -> None:
-        super().__init__(name=f"steer {job.name}", daemon=True)
-        self._job = job
-        self._build = build
-        self.bug: Exception | None = None
-
-    def run(self) -> None:
-        """Steer the build to its end."""
-        try:
-            with self._build:
-                self._steer()
-        except DaemonError:
-            return
-        except Exception as error:
-            self.bug = error
-
-    def _steer(self) -> None:
-        parts, imports = self._job.parts, options(self._job.cache_imports)
+    def build(client: Client) -> Result:
         refs = {
-            str(part.platform): self._build.solve(
+            str(part.platform): client.solve(
                 part.definition, evaluate=False, cache_imports=imports
-            )
-            for part in parts
+            ).ref
+            for part in job.parts
         }
-        if len(parts) == 1:
-            (ref,) = refs.values()
-            self._build.return_result(ref, {config_key(): parts[0].image_config})
-        else:
-            configs = {config_key(str(p.platform)): p.image_config for p in parts}
-            self._build.return_result(refs, configs)
+        configs = {str(part.platform): part.image_config for part in job.parts}
+        if len(job.parts) > 1:
+            return Result.several(refs, configs=configs)
+        (ref,), (config,) = refs.values(), configs.values()
+        return Result.one(ref, config=config)
+
+    return build
 
 
 def _is_plain(job: Job) -> bool:

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from daemon_shim.errors import DaemonError
 from daemon_shim.job import Job
-from daemon_shim.wire import Call, Wire
+from daemon_shim.wire import Call, Conversation, Wire
 from schemas.pb import gateway_pb2
 from schemas.rpc import LLBBridge, Rpc
 
@@ -33,10 +33,18 @@ class Bridge:
         self._open: set[Call[Any]] = set()
         job.on_end(self._cut)
 
-    def call(self, rpc: Rpc[Req, Res], message: Req, *, timeout: float | None = None) -> Res:
+    def call(
+        self,
+        rpc: Rpc[Req, Res],
+        message: Req,
+        *,
+        timeout: float | None = None,
+        blame: bool = True,
+    ) -> Res:
         """Make a call and wait for its answer.
 
-        Raises a DaemonError; the build's own when it has ended meanwhile.
+        With ``blame`` a failing vertex is waited for a moment, where the status names none (to
+        v0.7). Raises a DaemonError; the build's own when it has ended meanwhile.
         """
         call = self._begin(rpc, message, timeout)
         with self._lock:
@@ -44,7 +52,7 @@ class Bridge:
         try:
             if self._job.done():
                 call.cancel()
-            return call.result(blame=self._job.failed_vertex)
+            return call.result(blame=self._job.failed_vertex) if blame else call.result()
         except DaemonError:
             if self._job.done():
                 self._job.result()
@@ -52,6 +60,12 @@ class Bridge:
         finally:
             with self._lock:
                 self._open.discard(call)
+
+    def converse(self, rpc: Rpc[Req, Res]) -> Conversation[Req, Res]:
+        """Start a call with messages both ways; it ends with the build."""
+        talk = self._wire.converse(rpc, metadata=((_BUILD_ID, self._job.ref),))
+        self._job.on_end(talk.cancel)
+        return talk
 
     def finish(self, message: gateway_pb2.ReturnRequest) -> None:
         """Hand the build's result or error over, which ends it.

@@ -6,6 +6,7 @@ DaemonError
 ├── LostConnectionError   the daemon went away in the middle
 ├── UnsupportedError      the daemon lacks something that the build needs
 ├── SolveFailedError      the build failed on the daemon
+│   └── NoSuchFileError   a result has no file of that name
 └── CancelledError        the build was stopped on our side
 """
 
@@ -24,6 +25,15 @@ class SourceRange:
     start_character: int
     end_line: int
     end_character: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackFrame:
+    """A place in the daemon's own code that an error passed, as it tells from v0.8 on."""
+
+    function: str
+    file: str
+    line: int
 
 
 class DaemonError(Exception):
@@ -61,7 +71,10 @@ class SolveFailedError(DaemonError):
 
     ``vertex`` is the failing vertex's digest where the daemon tells (v0.8 and later), ``ranges``
     the places in the definition's sources, ``exit_code`` a failed process's, ``code`` the gRPC
-    status name such as ``UNKNOWN``.
+    status name such as ``UNKNOWN``. ``step`` is the vertex's name where a builder's own definition
+    has it. ``stack`` is the way through the daemon's code, the innermost place first. ``status``
+    is the daemon's serialised ``google.rpc.Status``, which a builder hands on with its Return;
+    empty to v0.7.
     """
 
     def __init__(  # noqa: PLR0913 - a value object in an exception's clothes
@@ -73,12 +86,21 @@ class SolveFailedError(DaemonError):
         ranges: Sequence[SourceRange] = (),
         exit_code: int | None = None,
         address: str = "",
+        stack: Sequence[StackFrame] = (),
+        status: bytes = b"",
     ) -> None:
         super().__init__(message, address=address)
         self.code = code
         self.vertex = vertex
         self.ranges = tuple(ranges)
         self.exit_code = exit_code
+        self.stack = tuple(stack)
+        self.status = status
+        self.step = ""
+
+
+class NoSuchFileError(SolveFailedError):
+    """A result has no file or folder of the name that was asked for."""
 
 
 class CancelledError(DaemonError):

@@ -20,6 +20,7 @@ from daemon_shim.errors import (
     LostConnectionError,
     SolveFailedError,
     SourceRange,
+    StackFrame,
     UnreachableError,
     UnsupportedError,
 )
@@ -37,11 +38,16 @@ _EXIT_CODE = re.compile(r"exit (?:code|status):? (\d+)")
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A failed call. ``code`` is the status name, ``details`` decoded JSON by message name."""
+    """A failed call.
+
+    ``code`` is the status name, ``details`` decoded JSON by message name, ``status`` the whole
+    serialised Status that they come from.
+    """
 
     code: str
     message: str
     details: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    status: bytes = b""
 
     def find(self, name: str) -> Iterator[Mapping[str, Any]]:
         """The details of one kind, such as ``Vertex``."""
@@ -60,6 +66,7 @@ def read(error: grpc.RpcError) -> Failure:
         code="UNAVAILABLE" if cut else error.code().name,
         message=message,
         details=tuple(_details(packed)),
+        status=packed,
     )
 
 
@@ -76,6 +83,8 @@ def to_error(failure: Failure, *, address: str, vertex: str = "") -> DaemonError
         ranges=tuple(_ranges(failure)),
         exit_code=_exit_code(failure),
         address=address,
+        stack=tuple(_stack(failure)),
+        status=failure.status,
     )
 
 
@@ -149,6 +158,19 @@ def _range(file: str, entry: Mapping[str, Any]) -> SourceRange:
         end_line=end[0] or start[0],
         end_character=end[1],
     )
+
+
+def _stack(failure: Failure) -> Iterator[StackFrame]:
+    """The frames of every stack that the error gathered (util/stack, v0.8 and later)."""
+    for stack in failure.find("Stack"):
+        frames = stack.get("frames")
+        for frame in frames if isinstance(frames, list) else ():
+            if isinstance(frame, dict):
+                yield StackFrame(
+                    function=_string(frame, "Name"),
+                    file=_string(frame, "File"),
+                    line=_number(frame, "Line") or 0,
+                )
 
 
 def _position(entry: Mapping[str, Any], key: str) -> tuple[int, int]:

@@ -12,8 +12,10 @@ import pytest
 
 from daemon_shim.client import Daemon
 from daemon_shim.errors import CancelledError, SolveFailedError, UnsupportedError
-from daemon_shim.gateway import SCRATCH, GatewayBuild, Ref, config_key
+from daemon_shim.gateway import GatewayBuild
+from daemon_shim.reference import SCRATCH, Reference
 from daemon_shim.request import CacheOption, Exporter, SolveRequest
+from daemon_shim.results import Result
 from daemon_shim.transports import transport_for
 from schemas.pb import gateway_pb2, ops_pb2
 from schemas.rpc import Control, LLBBridge, Rpc
@@ -69,9 +71,9 @@ def test_a_ref_is_spelled_as_the_daemon_spells_it(
 ) -> None:
     with daemon(tmp_path, gateway, {LLBBridge.SOLVE: solved}) as (fake, client):
         with GatewayBuild(client, REQUEST) as build:
-            ref = build.solve(DEFINITION)
+            ref = build.solve(DEFINITION).ref
             assert ref.id == "id1"
-            build.return_result(ref, {config_key(): b"{}"})
+            build.return_result(Result.one(ref, config=b"{}"))
             build.job.result()
         (asked,) = fake.sent(LLBBridge.SOLVE)
         ended = fake.sent(LLBBridge.RETURN)[-1].result
@@ -86,8 +88,10 @@ def test_several_platforms_have_their_table(tmp_path: Path, arrays: bool) -> Non
     with daemon(tmp_path, MODERN if arrays else OLD, {}) as (fake, client):
         with GatewayBuild(client, REQUEST) as build:
             build.return_result(
-                {"linux/amd64": Ref(id="a"), "linux/arm/v7": SCRATCH},
-                {config_key("linux/amd64"): b"{}"},
+                Result.several(
+                    {"linux/amd64": Reference("a"), "linux/arm/v7": SCRATCH},
+                    configs={"linux/amd64": b"{}"},
+                )
             )
             build.job.result()
         ended = fake.sent(LLBBridge.RETURN)[-1].result
@@ -112,7 +116,7 @@ def test_several_platforms_have_their_table(tmp_path: Path, arrays: bool) -> Non
 def test_the_empty_tree_is_a_result(tmp_path: Path, gateway: tuple[str, ...]) -> None:
     with daemon(tmp_path, gateway, {}) as (fake, client):
         with GatewayBuild(client, REQUEST) as build:
-            build.return_result(SCRATCH)
+            build.return_result(Result())
             build.job.result()
         ended = fake.sent(LLBBridge.RETURN)[-1]
     assert ended.HasField("result")
@@ -135,7 +139,7 @@ def test_evaluating_waits_on_every_release(
         with GatewayBuild(client, REQUEST) as build:
             build.solve(DEFINITION, evaluate=False)
             build.solve(DEFINITION)
-            build.return_result(SCRATCH)
+            build.return_result(Result())
         assert [asked.Evaluate for asked in fake.sent(LLBBridge.SOLVE)] == [False, flag]
         stats = fake.sent(LLBBridge.STAT_FILE)
     assert [(stat.Ref, stat.Path) for stat in stats] == [("id1", "/")] * looks
@@ -146,7 +150,7 @@ def test_a_refs_definition_is_kept(tmp_path: Path) -> None:
         daemon(tmp_path, MODERN, {LLBBridge.SOLVE: ONE_REF}) as (_, client),
         GatewayBuild(client, REQUEST) as build,
     ):
-        ref = build.solve(DEFINITION)
+        ref = build.solve(DEFINITION).ref
         assert ops_pb2.Definition.FromString(ref.definition) == ops_pb2.Definition(
             **{"def": [b"again"]}
         )
@@ -155,7 +159,7 @@ def test_a_refs_definition_is_kept(tmp_path: Path) -> None:
 def test_a_definition_arrives_unchanged_and_no_result_is_the_empty_tree(tmp_path: Path) -> None:
     with daemon(tmp_path, MODERN, {LLBBridge.SOLVE: answering()}) as (fake, client):
         with GatewayBuild(client, REQUEST) as build:
-            assert build.solve(DEFINITION) == SCRATCH
+            assert build.solve(DEFINITION).ref == SCRATCH
         (asked,) = fake.sent(LLBBridge.SOLVE)
     assert asked.Definition.SerializeToString() == DEFINITION
 
@@ -192,7 +196,7 @@ def _config(body: bytes, context: grpc.ServicerContext) -> Any:
 def test_an_images_config(tmp_path: Path) -> None:
     with daemon(tmp_path, MODERN, {LLBBridge.RESOLVE_IMAGE_CONFIG: _config}) as (fake, client):
         with GatewayBuild(client, REQUEST) as build:
-            image = build.resolve_image_config(
+            image = build.resolve_image(
                 "docker.io/x:1", platform="linux/arm/v7", resolve_mode="pull", log_name="load x"
             )
         (asked,) = fake.sent(LLBBridge.RESOLVE_IMAGE_CONFIG)
@@ -207,7 +211,7 @@ def test_a_config_out_of_a_layout(tmp_path: Path) -> None:
     script = {LLBBridge.RESOLVE_IMAGE_CONFIG: _config}
     with daemon(tmp_path, MODERN, script, llb=["source.ocilayout"]) as (fake, client):
         with GatewayBuild(client, REQUEST) as build:
-            build.resolve_image_config("x@sha256:d", store="base")
+            build.resolve_image("x@sha256:d", store="base")
         (asked,) = fake.sent(LLBBridge.RESOLVE_IMAGE_CONFIG)
     assert (asked.ResolverType, asked.SessionID, asked.StoreID) == (1, "s1", "base")
     assert not asked.HasField("Platform")
@@ -219,7 +223,7 @@ def test_a_layout_is_refused_where_the_daemon_would_look_in_a_registry(tmp_path:
         GatewayBuild(client, REQUEST) as build,
     ):
         with pytest.raises(UnsupportedError) as caught:
-            build.resolve_image_config("x@sha256:d", store="base")
+            build.resolve_image("x@sha256:d", store="base")
         assert caught.value.since == "v0.11"
         assert not fake.sent(LLBBridge.RESOLVE_IMAGE_CONFIG)
 

@@ -16,9 +16,11 @@ from daemon_shim.client import Daemon
 from daemon_shim.engine import EngineClient
 from daemon_shim.errors import CancelledError, SolveFailedError
 from daemon_shim.events import LogEvent, VertexEvent
-from daemon_shim.gateway import SCRATCH, GatewayBuild, config_key
+from daemon_shim.gateway import GatewayBuild
 from daemon_shim.info import ImageStore
+from daemon_shim.reference import SCRATCH
 from daemon_shim.request import Exporter, SolveRequest
+from daemon_shim.results import Result
 from daemon_shim.transports import transport_for
 from daemon_shim.transports.base import TlsFiles
 from tests.daemon_shim.definitions import run
@@ -141,20 +143,20 @@ def test_a_large_build_file_does_not_hide_the_failure(client: Daemon, base_image
 
 def test_an_image_is_resolved_and_a_result_returned(client: Daemon, base_image: str) -> None:
     with GatewayBuild(client, request()) as build:
-        image = build.resolve_image_config(base_image, platform="linux/amd64")
+        image = build.resolve_image(base_image, platform="linux/amd64")
         assert image.digest.startswith("sha256:")
         config = json.loads(image.config)
         assert (config["os"], config["architecture"]) == ("linux", "amd64")
-        ref = build.solve(run(unique("true"), base_image).definition)
+        ref = build.solve(run(unique("true"), base_image).definition).ref
         assert ref.id
-        build.return_result(ref, {config_key(): image.config})
+        build.return_result(Result.one(ref, config=image.config))
         build.job.result()
 
 
 def test_several_platforms_are_returned(client: Daemon, base_image: str) -> None:
     with GatewayBuild(client, request()) as build:
-        ref = build.solve(run(unique("true"), base_image).definition, evaluate=False)
-        build.return_result({"linux/amd64": ref, "linux/arm64": SCRATCH})
+        ref = build.solve(run(unique("true"), base_image).definition, evaluate=False).ref
+        build.return_result(Result.several({"linux/amd64": ref, "linux/arm64": SCRATCH}))
         build.job.result()
 
 
@@ -163,7 +165,7 @@ def test_an_image_that_is_not_there(client: Daemon, registry: str) -> None:
         pytest.raises(SolveFailedError, match="not found"),
         GatewayBuild(client, request()) as build,
     ):
-        build.resolve_image_config(f"{registry}/no/such:image", platform="linux/amd64")
+        build.resolve_image(f"{registry}/no/such:image", platform="linux/amd64")
 
 
 def test_a_refused_gateway_build_tells_why(client: Daemon, base_image: str) -> None:
@@ -172,7 +174,7 @@ def test_a_refused_gateway_build_tells_why(client: Daemon, base_image: str) -> N
         pytest.raises(SolveFailedError, match='"odd" could not be found'),
         GatewayBuild(client, refused) as build,
     ):
-        build.resolve_image_config(base_image, platform="linux/amd64")
+        build.resolve_image(base_image, platform="linux/amd64")
 
 
 def test_a_running_step_is_cancelled(client: Daemon, base_image: str) -> None:
@@ -233,9 +235,9 @@ def test_an_engine_pushes_what_its_buildkit_made(
     name = f"{registry}/control/{daemon.name}"
     moby = request(exporters=(Exporter(type="moby", attrs={"name": f"{name}:v1"}),))
     with GatewayBuild(client, moby) as build:
-        config = build.resolve_image_config(base_image, platform="linux/amd64").config
-        ref = build.solve(run(unique("true"), base_image).definition)
-        build.return_result(ref, {config_key(): config})
+        config = build.resolve_image(base_image, platform="linux/amd64").config
+        ref = build.solve(run(unique("true"), base_image).definition).ref
+        build.return_result(Result.one(ref, config=config))
         build.job.result()
     engine = EngineClient(transport_for(daemon.address))
     assert f"{name}:v1" in engine.image_inspect(f"{name}:v1").tags

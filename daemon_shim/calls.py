@@ -1,0 +1,78 @@
+"""The calls of one steered build, wherever they go: what a daemon lacks, and who failed in it."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+from google.protobuf.message import Message
+
+from daemon_shim import releases
+from daemon_shim.errors import SolveFailedError, UnsupportedError
+from daemon_shim.info import DaemonInfo
+from daemon_shim.wire import Conversation
+from schemas.pb import ops_pb2
+from schemas.rpc import Rpc
+
+Req = TypeVar("Req", bound=Message)
+Res = TypeVar("Res", bound=Message)
+
+_NAME = "llb.customname"
+
+
+class Caller(Protocol):
+    """A way to LLBBridge: the control socket, or a gateway container's pipes."""
+
+    def call(self, rpc: Rpc[Req, Res], message: Req, *, blame: bool = True) -> Res:
+        """Make a call and wait for its answer; ``blame`` looks for the failing vertex, too.
+
+        Raises a DaemonError.
+        """
+
+    def converse(self, rpc: Rpc[Req, Res]) -> Conversation[Req, Res]:
+        """Start a call with messages both ways. Raises a DaemonError."""
+
+
+class Calls:
+    """Makes the calls of one build to a daemon that can do what ``info`` says."""
+
+    def __init__(self, caller: Caller, info: DaemonInfo) -> None:
+        self.caller = caller
+        self.info = info
+        self._names: dict[str, str] = {}
+
+    def call(self, rpc: Rpc[Req, Res], message: Req, *, blame: bool = True) -> Res:
+        """Make a call and wait for its answer; without ``blame`` no step is expected to fail.
+
+        Raises a DaemonError; a SolveFailedError knows its step's name where one of the build's
+        definitions has the vertex.
+        """
+        try:
+            return self.caller.call(rpc, message, blame=blame)
+        except SolveFailedError as error:
+            error.step = error.step or self._names.get(error.vertex, "")
+            raise
+
+    def has(self, capability: str) -> bool:
+        """Whether the daemon lists a capability, and has it enabled."""
+        return self.info.has(capability)
+
+    def require(self, capability: str, what: str) -> None:
+        """Raise UnsupportedError, with the release that has it, if the daemon lacks ``what``."""
+        if self.has(capability):
+            return
+        release = releases.since(capability)
+        since = releases.text(release) if release else ""
+        told = self.info.disabled.get(capability)
+        why = f"it is switched off: {told}" if told else f"it needs BuildKit {since}"
+        raise UnsupportedError(
+            f"{self.info.address} ({self.info.version}) has no {what}: {why}",
+            feature=capability,
+            since=since,
+            address=self.info.address,
+        )
+
+    def remember(self, definition: ops_pb2.Definition) -> None:
+        """Keep the names of a definition's steps, to name the one that fails."""
+        for digest, metadata in definition.metadata.items():
+            if name := metadata.description.get(_NAME):
+                self._names[digest] = name
