@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from daemon_shim.client import Daemon
     from daemon_shim.info import DaemonInfo
     from translator.project import Project
+    from translator.target import Target
 
 T = TypeVar("T")
 
@@ -43,6 +44,10 @@ class BuildOptions:
     progress: str = "quiet"
     metadata_file: str | None = None
     environment: Mapping[str, str] | None = None
+
+    def variables(self) -> Mapping[str, str]:
+        """The environment variables that count."""
+        return os.environ if self.environment is None else self.environment
 
 
 def load(
@@ -90,12 +95,12 @@ def build(
     project.select(targets)  # a wrong name needs no daemon to be told of
     if options.metadata_file:
         _check_writable(options.metadata_file)
-    display = choose(options.progress, sys.stderr, _environment(options))
+    display = choose(options.progress, sys.stderr, options.variables())
     try:
         with connected(choice, display.say) as open_, Loopback(open_) as loopback:
             plan = prepare(project, targets, open_, options, loopback)
             plan.require()
-            supplies = _supply(project, plan, options)
+            supplies = supply(project, plan, options)
             check_places(
                 [(job.target, each) for job in plan.jobs for each in job.exports], sys.stdout
             )
@@ -122,6 +127,17 @@ def prepare(
     The plan can be carried out for as long as ``loopback``, which is the daemon's, is open. Raises
     InvalidFileError and BuildFailedError (an image that cannot be resolved).
     """
+    return prepare_targets(project, project.select(targets), daemon, options, loopback)
+
+
+def prepare_targets(
+    project: Project,
+    targets: Sequence[Target],
+    daemon: Daemon,
+    options: BuildOptions,
+    loopback: Loopback,
+) -> Plan:
+    """As ``prepare``, for targets that may differ from what the build file says of them."""
     from buildfile.cachesearch import forgives, searched
     from buildfile.images import resolve_images
     from buildfile.plan import draft, needed_images, plan
@@ -129,9 +145,9 @@ def prepare(
     from daemon_shim.registry.client import RegistryClient
     from daemon_shim.session.auth import Auth
 
-    environment = _environment(options)
+    environment = options.variables()
     epoch = environment.get("SOURCE_DATE_EPOCH", "")
-    drafts = draft(project, project.select(targets), daemon.info(), epoch)
+    drafts = draft(project, targets, daemon.info(), epoch)
     logins = Auth(read_logins(environment))
     client = RegistryClient(logins.login)
     images = resolve_images(needed_images(drafts), daemon, services=[logins], client=client)
@@ -159,7 +175,7 @@ def foresee(
     from buildfile.supplies import read_logins
     from daemon_shim.registry.client import RegistryClient
 
-    environment = _environment(options)
+    environment = options.variables()
     epoch = environment.get("SOURCE_DATE_EPOCH", "")
     drafts = draft(project, project.select(targets), info, epoch)
     client = RegistryClient(read_logins(environment).login)
@@ -175,7 +191,7 @@ def foresee(
     return replace(made, warnings=(*made.warnings, *unknown))
 
 
-def _supply(project: Project, plan: Plan, options: BuildOptions) -> Supplies:
+def supply(project: Project, plan: Plan, options: BuildOptions) -> Supplies:
     """Open the secrets, agents and logins that a plan's steps ask for."""
     from buildfile.supplies import gather, read_logins
 
@@ -183,17 +199,13 @@ def _supply(project: Project, plan: Plan, options: BuildOptions) -> Supplies:
     agents = {**project.ssh, **{each.id: each for each in options.agents}}
     parts = [part for job in plan.jobs for part in job.parts]
     wanted = (*(part.secrets for part in parts), *(job.target.secrets for job in plan.jobs))
-    environment = _environment(options)
+    environment = options.variables()
     return gather(
         _used(secrets, wanted),
         _used(agents, (part.ssh for part in parts)),
         read_logins(environment),
         environment,
     )
-
-
-def _environment(options: BuildOptions) -> Mapping[str, str]:
-    return os.environ if options.environment is None else options.environment
 
 
 def _used(known: Mapping[str, T], groups: Iterable[Iterable[str]]) -> list[T]:

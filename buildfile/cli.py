@@ -21,6 +21,8 @@ COMMANDS = {
     "llb": "Print a target's LLB as JSON, binary, dot or mermaid.",
     "doctor": "Tell what a daemon is, and what it can do.",
     "cache": "List, check, clean and copy folders of local caches.",
+    "fs": "Look into a target's result without exporting it.",
+    "run-builder": "Run a Python function as a builder on a daemon.",
     "workers": "List a daemon's workers.",
     "daemon": "Start, stop or look at the private daemon.",
     "init": "Write a commented first build file.",
@@ -38,7 +40,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"buildfile.commands.{cmd_name}")
+        module = importlib.import_module(f"buildfile.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 

@@ -246,6 +246,33 @@ def job_failed(name: str, reason: str) -> Diagnostic:
     return Diagnostic(code="target-failed", message=f"{name} failed: {reason}")
 
 
+def builder_failed(name: str, error: BaseException) -> Diagnostic:
+    """Builder code raised an exception of its own."""
+    what = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return Diagnostic(
+        code="builder-failed",
+        message=f"the builder {name} raised {what}",
+        log=tuple(_own_frames(error)),
+    )
+
+
+def no_such_path(target: str, path: str) -> Diagnostic:
+    """A path that was asked for is not in a target's result."""
+    return Diagnostic(
+        code="no-such-path",
+        message=f"{target} has no {path}",
+        hint=f"list what it has with: buildfile fs ls {target}",
+    )
+
+
+def _own_frames(error: BaseException) -> list[str]:
+    """The traceback from the builder's own first line on."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    return "".join(traceback.format_list(frames)).splitlines()
+
+
 def unreadable_source(source: str, reason: str, span: Span | None) -> Diagnostic:
     """A file of a local source could not be read while it was sent."""
     return Diagnostic(

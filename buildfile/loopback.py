@@ -102,8 +102,9 @@ def _document(media_type: str, content: Mapping[str, object]) -> Document:
 
 def _resolved(daemon: Daemon, ref: str) -> bytes:
     """The config of an image as a daemon sees it. Raises SolveFailedError."""
-    from daemon_shim.gateway import SCRATCH, GatewayBuild
+    from daemon_shim.gateway import GatewayBuild
     from daemon_shim.request import SolveRequest
+    from daemon_shim.results import Result
     from daemon_shim.session.host import SessionHost
 
     with (
@@ -112,10 +113,10 @@ def _resolved(daemon: Daemon, ref: str) -> bytes:
             daemon, SolveRequest(ref=uuid.uuid4().hex, session=session.id, internal=True)
         ) as build,
     ):
-        image = build.resolve_image_config(
+        image = build.resolve_image(
             ref, platform=daemon.info().default_platform, log_name="look for the loopback registry"
         )
-        build.return_result(SCRATCH)
+        build.return_result(Result())
         build.job.result()
     return image.config
 

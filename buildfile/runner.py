@@ -21,7 +21,7 @@ from buildfile.failure import BuildFailedError
 from buildfile.plan import Job, Plan
 from buildfile.progress import Outcome, Progress
 from buildfile.results import BuildResult, TargetResult, target_result
-from buildfile.solve import Solved, Solving, SourceFaultError
+from buildfile.solve import Solved, Solving, SourceFaultError, Steer
 from buildfile.supplies import Supplies
 from daemon_shim.client import Daemon
 from daemon_shim.errors import CancelledError, DaemonError, SolveFailedError
@@ -37,9 +37,19 @@ _LOG_LINES = 20
 
 
 class Runner:
-    """One run. ``run`` may be called once."""
+    """One run. ``run`` may be called once.
 
-    def __init__(self, plan: Plan, daemon: Daemon, supplies: Supplies, display: Display) -> None:
+    ``steer`` gives the builder of each job, where not what the jobs say is to be delivered.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        daemon: Daemon,
+        supplies: Supplies,
+        display: Display,
+        steer: Callable[[Job], Steer | None] = lambda job: None,
+    ) -> None:
         self._plan = plan
         self._daemon = daemon
         self._display = display
@@ -47,7 +57,8 @@ class Runner:
         self._progress = Progress(began=self._began)
         self._told: queue.SimpleQueue[tuple[str, Event | None]] = queue.SimpleQueue()
         self._solvings = {
-            job.name: Solving(job, daemon, supplies, self._listener(job.name)) for job in plan.jobs
+            job.name: Solving(job, daemon, supplies, self._listener(job.name), steer(job))
+            for job in plan.jobs
         }
 
     def run(self) -> BuildResult:
@@ -170,6 +181,7 @@ class Runner:
     def _failed_step(self, name: str, error: SolveFailedError) -> Diagnostic:
         job = next(job for job in self._plan.jobs if job.name == name)
         spans, shown = _blame(job, error.vertex)
+        shown = shown or error.step
         if not shown:
             return faults.job_failed(name, str(error))
         log = self._progress.tail(error.vertex, _LOG_LINES)

@@ -8,7 +8,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from buildfile.cacheexport import CacheError, CacheExport
@@ -56,10 +56,27 @@ class Solved:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Steer:
+    """A builder that steers a job in place of its own steps, and what it may ask for.
+
+    ``folders`` are local sources by name, ``inputs`` serialised definitions by name. ``say`` hears
+    warnings that the daemon cannot show.
+    """
+
+    builder: Builder
+    opts: Mapping[str, str] = field(default_factory=dict)
+    folders: Mapping[str, LocalFolder] = field(default_factory=dict)
+    inputs: Mapping[str, bytes] = field(default_factory=dict)
+    product: str = "buildfile"
+    entitlements: tuple[str, ...] = ()
+    say: Callable[[str], None] = lambda text: None
+
+
 class Solving:
     """A job under way. ``run`` does all of it on the caller's thread; ``cancel`` is for another.
 
-    ``builder`` steers it, where it is not to deliver what the job says.
+    ``steer`` is for a builder that takes the place of what the job says.
     """
 
     def __init__(
@@ -68,10 +85,11 @@ class Solving:
         daemon: Daemon,
         supplies: Supplies,
         tell: Callable[[Event], None],
-        builder: Builder | None = None,
+        steer: Steer | None = None,
     ) -> None:
         self._job = job
-        self._builder = builder
+        self._steer = steer or Steer(builder=deliver(job))
+        self._is_plain = not steer and _is_plain(job)
         self._daemon = daemon
         self._supplies = supplies
         self._tell = tell
@@ -139,7 +157,7 @@ class Solving:
         for output in self._outputs:
             if output:
                 output.check()
-        sources = FileSync(_folders(self._job))
+        sources = FileSync({**_folders(self._job), **self._steer.folders})
         services: list[Service] = [
             sources,
             FileSend(self._outputs),
@@ -164,17 +182,20 @@ class Solving:
         request = SolveRequest(
             ref=uuid.uuid4().hex,
             session=session,
-            frontend_attrs=self._job.frontend_attrs,
+            frontend_attrs={**self._job.frontend_attrs, **self._steer.opts},
             exporters=tuple(each.exporter for each in self._job.exports if each.exporter),
             cache_exports=options(self._job.cache_exports),
             cache_imports=options(self._job.cache_imports),
-            entitlements=self._job.entitlements,
+            entitlements=(*self._job.entitlements, *self._steer.entitlements),
         )
-        if not self._builder and _is_plain(self._job):
+        if self._is_plain:
             definition = self._job.parts[0].definition
             return self._watched(self._daemon.start(replace(request, definition=definition)))
-        with GatewayBuild(self._daemon, request) as build:
-            return self._watched(BuilderRun(build, self._builder or deliver(self._job)).start())
+        steer = self._steer
+        with GatewayBuild(
+            self._daemon, request, product=steer.product, inputs=steer.inputs, say=steer.say
+        ) as build:
+            return self._watched(BuilderRun(build, steer.builder).start())
 
     def _watched(self, solve: Solve | BuilderRun) -> Mapping[str, str]:
         with self._lock:

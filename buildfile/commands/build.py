@@ -67,8 +67,8 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> N
     from buildfile.failure import print_diagnostics
     from buildfile.files import load_project
 
-    secrets = tuple(_secret(each) for each in given["secrets"])
-    agents = tuple(_agent(each) for each in given["agents"])
+    secrets = tuple(secret(each) for each in given["secrets"])
+    agents = tuple(agent(each) for each in given["agents"])
     shaping = replace(
         load_options(given["variables"], given["overrides"], given["allow"]),
         fields=tuple(_fields(given)),
@@ -106,7 +106,7 @@ def _fields(given: Mapping[str, Any]) -> Iterator[FieldOption]:
     yield from cache_fields(given["imports"], given["exports"], given["export_opts"])
 
 
-def _secret(text: str) -> Secret:
+def secret(text: str) -> Secret:
     """Read ``id=ID[,src=FILE|env=NAME]``: without a source, the variable ID, else the file ID."""
     values = dict(pairs_of(text, "--secret"))
     id_ = values.pop("id", "")
@@ -122,7 +122,7 @@ def _secret(text: str) -> Secret:
     return Secret(id=id_, env=env, file=str(Path(file).absolute()) if file else "")
 
 
-def _agent(text: str) -> SshAgent:
+def agent(text: str) -> SshAgent:
     """Read ``ID[=SOCKET|KEY[,KEY]]``, as buildctl does; without a place SSH_AUTH_SOCK."""
     id_, _, places = text.partition("=")
     return SshAgent(id=id_, keys=tuple(str(Path(p).absolute()) for p in places.split(",") if p))

@@ -129,7 +129,7 @@ def test_a_call_that_is_not_implemented_is_made_here(
     def refuse(*_: Any, **__: Any) -> Any:
         raise SolveFailedError("unknown method", address="x", code="UNIMPLEMENTED")
 
-    monkeypatch.setattr(GatewayBuild, "resolve_image_config", refuse)
+    monkeypatch.setattr(GatewayBuild, "resolve_image", refuse)
     manifest = _image(server, "linux/amd64", "1")
     with Daemon(transport_for(full_daemon.address)) as daemon:
         images = resolve_images([_need(server)], daemon, client=_client())

@@ -39,7 +39,7 @@ class FakeSolving:
 
     scripts: Mapping[str, Callable[[FakeSolving], Solved]] = {}
 
-    def __init__(self, job: Job, daemon: Any, supplies: Any, tell: Tell) -> None:
+    def __init__(self, job: Job, daemon: Any, supplies: Any, tell: Tell, steer: Any) -> None:
         self.job = job
         self.tell = tell
         self.cancelled = threading.Event()

@@ -72,6 +72,13 @@ class Workspace:
         assert done.code == code, f"exit code {done.code}, not {code}:\n{done.err}"
         return done
 
+    def command(self, *words: str, code: int = 0) -> Done:
+        """Run another command on the daemon; fail unless it ends with ``code``."""
+        with self.surroundings():
+            done = run([*words, "--daemon", self.daemon.address])
+        assert done.code == code, f"exit code {done.code}, not {code}:\n{done.err}"
+        return done
+
     def start(
         self, *words: str, before: Sequence[str] = (), stdout: int = subprocess.PIPE
     ) -> subprocess.Popen[bytes]:

@@ -1,0 +1,158 @@
+"""Builder code on a daemon, from this side: ``buildfile.run``.
+
+A builder runs as the only target of a project that holds nothing else, so that outputs, caches,
+progress and failures are those of every other build.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from buildfile.connect import DaemonChoice, connected
+from buildfile.exits import UsageError
+from translator.inputs import FieldOption, Inputs
+from translator.span import SourceFile
+from translator.target import Secret, SshAgent
+
+if TYPE_CHECKING:
+    from buildfile.results import TargetResult
+    from daemon_shim.builder import Builder
+    from daemon_shim.session.filesync import LocalFolder
+    from translator.project import Project
+
+_TARGET = "builder"
+_PROJECT = f"version: 1\nstages: {{{_TARGET}: {{from: scratch}}}}\n"
+_PROJECT += f"targets: {{{_TARGET}: {{stage: {_TARGET}}}}}\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What a builder is given, and what becomes of its result.
+
+    ``opts`` are the builder's options. ``folders`` are the local sources that its graphs may name,
+    as ``local://NAME``. ``inputs`` are serialised definitions by name. ``outputs`` and
+    ``export_caches`` are written as for ``buildfile build``; the caches that it imports are named
+    by the builder with each solve. ``allow`` are entitlements, such as ``network.host``.
+    ``environment`` None means this process's own.
+    """
+
+    opts: Mapping[str, str] = field(default_factory=dict)
+    folders: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, bytes] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+    export_caches: tuple[str, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    agents: tuple[SshAgent, ...] = ()
+    allow: tuple[str, ...] = ()
+    product: str = "buildfile"
+    progress: str = "quiet"
+    environment: Mapping[str, str] | None = None
+
+
+def run(
+    builder: Builder,
+    *,
+    daemon: str | DaemonChoice | None = None,
+    options: RunOptions | None = None,
+) -> TargetResult:
+    """Run a builder on a daemon (None: one is found, or started), and wait for its result.
+
+    Raises what the builder raises; UsageError and InvalidFileError for wrong options, RefusedError
+    for outputs that the daemon cannot make, UnreachableError or TlsError where it cannot be
+    reached, BuildFailedError when a step or an output fails.
+    """
+    from buildfile.api import BuildOptions, prepare
+    from buildfile.display import choose
+    from buildfile.loopback import Loopback
+    from buildfile.places import check_places
+    from buildfile.runner import Runner
+    from buildfile.solve import Steer
+    from buildfile.supplies import gather, read_logins
+
+    options = options or RunOptions()
+    choice = daemon if isinstance(daemon, DaemonChoice) else DaemonChoice(address=daemon)
+    settings = BuildOptions(environment=options.environment)
+    folders = {name: _folder(name, path) for name, path in options.folders.items()}
+    project = _project(options)
+    display = choose(options.progress, sys.stderr, settings.variables())
+    try:
+        with connected(choice, display.say) as open_, Loopback(open_) as loopback:
+            plan = prepare(project, (), open_, settings, loopback)
+            plan.require()
+            check_places([(j.target, each) for j in plan.jobs for each in j.exports], sys.stdout)
+            supplies = gather(
+                options.secrets,
+                options.agents,
+                read_logins(settings.variables()),
+                settings.variables(),
+            )
+            steer = Steer(
+                builder=builder,
+                opts=options.opts,
+                folders=folders,
+                inputs=options.inputs,
+                product=options.product,
+                entitlements=options.allow,
+                say=display.say,
+            )
+            result = Runner(plan, open_, supplies, display, lambda job: steer).run()
+    finally:
+        display.close(None)
+    return result.targets[_TARGET]
+
+
+def guarded(name: str, builder: Builder) -> Builder:
+    """A builder whose own exceptions become failures with a name, for commands."""
+    from buildfile import faults
+    from buildfile.failure import BuildFailedError
+    from daemon_shim.builder import Client
+    from daemon_shim.errors import DaemonError
+    from daemon_shim.results import Result
+
+    def build(client: Client) -> Result:
+        try:
+            result = builder(client)
+            if not isinstance(result, Result):
+                raise TypeError(f"it returned {type(result).__name__}, not a Result")
+            return result
+        except DaemonError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise BuildFailedError([faults.builder_failed(name, error)]) from error
+
+    return build
+
+
+_FIELDS: tuple[tuple[str, str, Callable[[RunOptions], tuple[str, ...]]], ...] = (
+    ("--output", "outputs", lambda options: options.outputs),
+    ("--export-cache", "cache.export", lambda options: options.export_caches),
+)
+
+
+def _project(options: RunOptions) -> Project:
+    from translator.project import load
+
+    folder = str(Path.cwd())
+    fields = (
+        FieldOption(option=option, key=key, value=value)
+        for option, key, values in _FIELDS
+        for value in values(options)
+    )
+
+    def read(path: str) -> SourceFile:
+        raise FileNotFoundError(path)
+
+    file = SourceFile(name="<builder>", folder=folder, text=_PROJECT)
+    return load(Inputs(files=(file,), read=read, fields=tuple(fields), folder=folder))
+
+
+def _folder(name: str, path: str) -> LocalFolder:
+    from daemon_shim.session.filesync import LocalFolder
+
+    if not Path(path).is_dir():
+        raise UsageError(f"the folder {path} of the local source {name} is not there")
+    return LocalFolder(path=str(Path(path).absolute()))
