@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from daemon_shim.errors import DaemonError
 from daemon_shim.job import Job
-from daemon_shim.wire import Call, Conversation, Wire
+from daemon_shim.wire import Call, Wire
 from schemas.pb import gateway_pb2
 from schemas.rpc import LLBBridge, Rpc
 
@@ -60,12 +60,6 @@ class Bridge:
         finally:
             with self._lock:
                 self._open.discard(call)
-
-    def converse(self, rpc: Rpc[Req, Res]) -> Conversation[Req, Res]:
-        """Start a call with messages both ways; it ends with the build."""
-        talk = self._wire.converse(rpc, metadata=((_BUILD_ID, self._job.ref),))
-        self._job.on_end(talk.cancel)
-        return talk
 
     def finish(self, message: gateway_pb2.ReturnRequest) -> None:
         """Hand the build's result or error over, which ends it.

@@ -9,7 +9,6 @@ from google.protobuf.message import Message
 from daemon_shim import releases
 from daemon_shim.errors import SolveFailedError, UnsupportedError
 from daemon_shim.info import DaemonInfo
-from daemon_shim.wire import Conversation
 from schemas.pb import ops_pb2
 from schemas.rpc import Rpc
 
@@ -27,9 +26,6 @@ class Caller(Protocol):
 
         Raises a DaemonError.
         """
-
-    def converse(self, rpc: Rpc[Req, Res]) -> Conversation[Req, Res]:
-        """Start a call with messages both ways. Raises a DaemonError."""
 
 
 class Calls:

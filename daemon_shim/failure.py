@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
@@ -29,7 +29,28 @@ from schemas.pb import status_pb2
 if TYPE_CHECKING:
     import grpc
 
-_DETAILS = "grpc-status-details-bin"
+DETAILS = "grpc-status-details-bin"
+"""The trailer with the whole Status."""
+CODES = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
+"""The names of gRPC's status codes, by number."""
 _NESTED = re.compile(r"rpc error: code = \w+ desc = ")
 # "process "..." did not complete successfully: exit code: 1" since v0.8; "executor failed running
 # [...]: exit code: 1" and "runc did not terminate sucessfully" forms before.
@@ -57,14 +78,19 @@ class Failure:
 def read(error: grpc.RpcError) -> Failure:
     """Take a gRPC error apart."""
     packed = next(
-        (entry.value for entry in error.trailing_metadata() or () if entry.key == _DETAILS), b""
+        (entry.value for entry in error.trailing_metadata() or () if entry.key == DETAILS), b""
     )
-    message = _NESTED.sub("", error.details() or "").strip() or "the daemon gives no reason"
+    told = of_status(error.code().name, error.details() or "", packed)
     # gRPC's own words for a stream that was reset: nothing that the daemon says.
-    cut = message.startswith("Stream removed") and not packed
+    cut = told.message.startswith("Stream removed") and not packed
+    return replace(told, code="UNAVAILABLE") if cut else told
+
+
+def of_status(code: str, message: str, packed: bytes) -> Failure:
+    """Read a status by its name and message; ``packed`` is the trailer with all of it, or empty."""
     return Failure(
-        code="UNAVAILABLE" if cut else error.code().name,
-        message=message,
+        code=code,
+        message=_NESTED.sub("", message).strip() or "the daemon gives no reason",
         details=tuple(_details(packed)),
         status=packed,
     )

@@ -8,9 +8,8 @@ Engine (20.10 to 28.5).
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
 
-from daemon_shim import decoding, releases
+from daemon_shim import decoding, pong, releases
 from daemon_shim.bridge import Bridge
 from daemon_shim.errors import UnsupportedError
 from daemon_shim.info import DaemonInfo
@@ -18,45 +17,11 @@ from daemon_shim.job import Job
 from daemon_shim.releases import Release
 from daemon_shim.transports.dial import not_buildkit
 from daemon_shim.wire import Call, Wire
-from schemas.pb import apicaps_pb2, control_pb2, gateway_pb2
+from schemas.pb import control_pb2, gateway_pb2
 from schemas.rpc import Control, LLBBridge
 
 _SILENCE = 60.0
 """Seconds after which a daemon that took the connection counts as dead."""
-
-# What a daemon can do that sends no lists (frontend/gateway/grpcclient, frozen in v0.3).
-_SILENT_GATEWAY = ("solve.base", "solve.inlinereturn", "resolveimage", "readfile")
-_SILENT_LLB = (
-    "source.image",
-    "source.local",
-    "source.local.unique",
-    "source.local.sessionid",
-    "source.local.includepatterns",
-    "source.local.followpaths",
-    "source.local.excludepatterns",
-    "source.local.sharedkeyhint",
-    "source.git",
-    "source.git.keepgitdir",
-    "source.git.fullurl",
-    "source.http",
-    "source.http.checksum",
-    "source.http.perm",
-    "soruce.http.uidgid",
-    "source.buildop.llbfilename",
-    "exec.meta.base",
-    "exec.meta.proxyenv",
-    "exec.mount.bind",
-    "exec.mount.cache",
-    "exec.mount.cache.sharing",
-    "exec.mount.selector",
-    "exec.mount.tmpfs",
-    "exec.mount.secret",
-    "constraints",
-    "platform",
-    "meta.ignorecache",
-    "meta.description",
-    "meta.exportcache",
-)
 
 
 def probe(wire: Wire) -> DaemonInfo:
@@ -75,20 +40,11 @@ def probe(wire: Wire) -> DaemonInfo:
 def _probe(wire: Wire) -> DaemonInfo:
     workers = wire.begin(Control.LIST_WORKERS, control_pb2.ListWorkersRequest(), timeout=_SILENCE)
     info = wire.begin(Control.INFO, control_pb2.InfoRequest(), timeout=_SILENCE)
-    pong = _ping(wire)
-    gateway = _enabled(pong.FrontendAPICaps, _SILENT_GATEWAY)
-    llb = _enabled(pong.LLBCaps, _SILENT_LLB)
-    disabled = _disabled([*pong.FrontendAPICaps, *pong.LLBCaps])
-    told = _told_version(info)
-    known = releases.at_least([*gateway, *llb, *disabled])
-    return DaemonInfo(
+    return pong.describe(
+        _ping(wire),
         address=wire.address,
         engine=wire.transport.engine,
-        version=releases.exact(told) if told else f"{releases.text(known)} or later",
-        release=told or known,
-        llb_caps=llb,
-        gateway_caps=gateway,
-        disabled=disabled,
+        told=_told_version(info),
         workers=decoding.workers(workers.result().record),
     )
 
@@ -99,12 +55,12 @@ def _ping(wire: Wire) -> gateway_pb2.PongResponse:
     job = Job(wire, message, watch=False)
     try:
         bridge = Bridge(wire, job)
-        pong = bridge.call(LLBBridge.PING, gateway_pb2.PingRequest(), timeout=_SILENCE)
+        told = bridge.call(LLBBridge.PING, gateway_pb2.PingRequest(), timeout=_SILENCE)
         bridge.finish(gateway_pb2.ReturnRequest(result=gateway_pb2.Result(refDeprecated="")))
         job.result()
     finally:
         job.cancel()
-    return pong
+    return told
 
 
 def _told_version(call: Call[control_pb2.InfoResponse]) -> Release | None:
@@ -113,16 +69,3 @@ def _told_version(call: Call[control_pb2.InfoResponse]) -> Release | None:
         return releases.parse(call.result().buildkitVersion.version)
     except UnsupportedError:
         return None
-
-
-def _enabled(caps: Iterable[apicaps_pb2.APICap], silent: Iterable[str]) -> frozenset[str]:
-    listed = list(caps)
-    return frozenset(cap.ID for cap in listed if cap.Enabled) if listed else frozenset(silent)
-
-
-def _disabled(caps: Iterable[apicaps_pb2.APICap]) -> Mapping[str, str]:
-    return {
-        cap.ID: cap.DisabledReasonMsg or cap.DisabledReason or "no reason given"
-        for cap in caps
-        if not cap.Enabled
-    }

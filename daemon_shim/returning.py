@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import grpc
-
 from daemon_shim import results
 from daemon_shim.builder import Builder, Client
 from daemon_shim.calls import Calls
 from daemon_shim.errors import DaemonError, SolveFailedError, UnsupportedError
+from daemon_shim.failure import CODES
 from daemon_shim.results import Result
 from schemas.pb import gateway_pb2, status_pb2
 
@@ -59,5 +58,5 @@ def failed(error: BaseException) -> gateway_pb2.ReturnRequest:
 
 def failure(code: str, message: str) -> gateway_pb2.ReturnRequest:
     """The Return of an error with the name of a gRPC status, such as ``UNKNOWN``."""
-    number: int = grpc.StatusCode[code].value[0]
+    number = CODES.index(code)
     return gateway_pb2.ReturnRequest(error=status_pb2.Status(code=number, message=message))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
@@ -83,32 +82,6 @@ class Stream(Generic[Res]):
         self._call.cancel()  # type: ignore[no-untyped-call]
 
 
-class Conversation(Generic[Req, Res]):
-    """A call with messages both ways, which any thread may cancel."""
-
-    def __init__(self, wire: Wire, begin: Callable[[Iterator[Req]], object]) -> None:
-        self._outbox: queue.SimpleQueue[Req | None] = queue.SimpleQueue()
-        call = begin(iter(self._outbox.get, None))
-        self._answers = Stream(wire, cast("grpc.CallIterator[Res]", call))
-
-    def send(self, message: Req) -> None:
-        """Queue a message."""
-        self._outbox.put(message)
-
-    def half_close(self) -> None:
-        """Say that no more messages come."""
-        self._outbox.put(None)
-
-    def __iter__(self) -> Iterator[Res]:
-        """Each answer as it comes; ends quietly after ``cancel``. Raises a DaemonError."""
-        return iter(self._answers)
-
-    def cancel(self) -> None:
-        """End it."""
-        self._outbox.put(None)
-        self._answers.cancel()
-
-
 class Wire:
     """Makes calls to a daemon. ``timeout`` in seconds bounds dialling."""
 
@@ -150,15 +123,6 @@ class Wire:
         )
         call = method(message, metadata=tuple(metadata))
         return Stream(self, cast("grpc.CallIterator[Res]", call))
-
-    def converse(self, rpc: Rpc[Req, Res], *, metadata: Metadata = ()) -> Conversation[Req, Res]:
-        """Start a call with messages both ways. Raises UnreachableError or TlsError."""
-        method = self._open().stream_stream(
-            rpc.path,
-            request_serializer=rpc.request.SerializeToString,
-            response_deserializer=rpc.response.FromString,
-        )
-        return Conversation(self, lambda messages: method(messages, metadata=tuple(metadata)))
 
     def error(self, told: Failure, *, vertex: str = "") -> DaemonError:
         """The error of a failed call.

@@ -12,7 +12,7 @@ import subprocess
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,12 +79,15 @@ def _python(suite: str, version: str, *more: str) -> Base:
     )
 
 
-def layout(base: Base) -> Path:
+def layout(base: Base, upper: Sequence[bytes] = (), entrypoint: Sequence[str] = ()) -> Path:
     """Return the OCI layout of a base image, tagged ``image.TAG``.
 
-    Raises UnavailableError if its packages cannot be had.
+    ``upper`` are layers above it, as tar archives. Raises UnavailableError if its packages cannot
+    be had.
     """
-    recipe = zlib.crc32(Path(__file__).read_bytes())
+    recipe = zlib.crc32(Path(__file__).read_bytes() + repr(entrypoint).encode())
+    for layer in upper:
+        recipe = zlib.crc32(layer, recipe)
     folder = cache_folder() / "bases" / f"{base.name}-{recipe:08x}"
     if folder.is_dir():
         return folder
@@ -92,7 +95,8 @@ def layout(base: Base) -> Path:
     files = debian.unpack(base.suite, *base.packages)
     folder.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as work:
-        image.write_layout(Path(work, "layout"), busybox, upper=[_layer(base, files)])
+        layers = [_layer(base, files), *upper]
+        image.write_layout(Path(work, "layout"), busybox, upper=layers, entrypoint=entrypoint)
         try:
             Path(work, "layout").rename(folder)
         except OSError:  # another run was first; its layout is as good
@@ -103,9 +107,13 @@ def layout(base: Base) -> Path:
 
 def push(base: Base, registry: str) -> str:
     """Push a base image to a registry without TLS; return its name there."""
-    name = f"{registry}/{base.name}:{image.TAG}"
+    return push_layout(layout(base), f"{registry}/{base.name}:{image.TAG}")
+
+
+def push_layout(folder: Path, name: str) -> str:
+    """Push the image of a layout under a name, which is returned."""
     copy = ["skopeo", "copy", "-q", "--dest-tls-verify=false"]
-    places = [f"oci:{layout(base)}:{image.TAG}", f"docker://{name}"]
+    places = [f"oci:{folder}:{image.TAG}", f"docker://{name}"]
     subprocess.run([*copy, *places], check=True, capture_output=True)
     return name
 

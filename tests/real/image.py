@@ -42,7 +42,13 @@ def host_architecture() -> str:
     return _ARCHITECTURES.get(platform.machine(), platform.machine())
 
 
-def write_layout(folder: Path, busybox: Path, *, upper: Iterable[bytes] = ()) -> str:
+def write_layout(
+    folder: Path,
+    busybox: Path,
+    *,
+    upper: Iterable[bytes] = (),
+    entrypoint: Sequence[str] = (),
+) -> str:
     """Write the OCI layout of the base image to ``folder``; return its manifest's digest.
 
     ``busybox`` is a statically linked busybox for this machine, ``upper`` are layers above it, as
@@ -53,7 +59,7 @@ def write_layout(folder: Path, busybox: Path, *, upper: Iterable[bytes] = ()) ->
     manifest: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": f"{_MEDIA}.manifest.v1+json",
-        "config": layout.add_json(_image(tars), f"{_MEDIA}.config.v1+json"),
+        "config": layout.add_json(_image(tars, entrypoint), f"{_MEDIA}.config.v1+json"),
         "layers": [
             layout.add(gzip.compress(tar, 6, mtime=0), f"{_MEDIA}.layer.v1.tar+gzip")
             for tar in tars
@@ -95,13 +101,13 @@ class _Layout:
         (self._folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
 
 
-def _image(tars: Sequence[bytes]) -> dict[str, Any]:
+def _image(tars: Sequence[bytes], entrypoint: Sequence[str]) -> dict[str, Any]:
     layers = [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in tars]
     return {
         "architecture": host_architecture(),
         "os": "linux",
         "created": _EPOCH,
-        "config": CONFIG,
+        "config": CONFIG | ({"Entrypoint": [*entrypoint]} if entrypoint else {}),
         "rootfs": {"type": "layers", "diff_ids": layers},
         "history": [{"created": _EPOCH, "created_by": "tests.real.image"} for _ in layers],
     }
