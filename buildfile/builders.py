@@ -110,8 +110,9 @@ def guarded(name: str, builder: Builder) -> Builder:
     from buildfile import faults
     from buildfile.failure import BuildFailedError
     from daemon_shim.builder import Client
-    from daemon_shim.errors import DaemonError
+    from daemon_shim.errors import DaemonError, UnsupportedError
     from daemon_shim.results import Result
+    from translator.state import LacksError
 
     def build(client: Client) -> Result:
         try:
@@ -121,6 +122,8 @@ def guarded(name: str, builder: Builder) -> Builder:
             return result
         except DaemonError:
             raise
+        except LacksError as error:
+            raise UnsupportedError(str(error), feature=error.needs[0].capability) from error
         except (Exception, SystemExit) as error:
             raise BuildFailedError([faults.builder_failed(name, error)]) from error
 

@@ -181,7 +181,7 @@ class Runner:
     def _failed_step(self, name: str, error: SolveFailedError) -> Diagnostic:
         job = next(job for job in self._plan.jobs if job.name == name)
         spans, shown = _blame(job, error.vertex)
-        shown = shown or error.step
+        shown = shown or _by_builder(error)
         if not shown:
             return faults.job_failed(name, str(error))
         log = self._progress.tail(error.vertex, _LOG_LINES)
@@ -210,6 +210,12 @@ def _exit_at_second_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, usual)
+
+
+def _by_builder(error: SolveFailedError) -> str:
+    """A step of a builder's own graph, with its place where the daemon tells it."""
+    place = next((f"{each.file}:{each.start_line}: " for each in error.ranges), "")
+    return f"{place}{error.step}" if error.step else ""
 
 
 def _blame(job: Job, vertex: str) -> tuple[tuple[Span, ...], str]:

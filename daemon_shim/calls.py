@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from threading import Lock
 from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
@@ -16,6 +18,9 @@ Req = TypeVar("Req", bound=Message)
 Res = TypeVar("Res", bound=Message)
 
 _NAME = "llb.customname"
+_READS_AT_ONCE = (0, 6, 1)
+"""Before it, two reads of one tree at a time may fail: both make and remove its view (seen in v0.3,
+v0.4 and v0.5, not in v0.6.4; v0.6.0 is not told from v0.5)."""
 
 
 class Caller(Protocol):
@@ -35,6 +40,9 @@ class Calls:
         self.caller = caller
         self.info = info
         self._names: dict[str, str] = {}
+        at_once = info.release >= _READS_AT_ONCE
+        self.reading: AbstractContextManager[object] = nullcontext() if at_once else Lock()
+        """Held by each call that reads files."""
 
     def call(self, rpc: Rpc[Req, Res], message: Req, *, blame: bool = True) -> Res:
         """Make a call and wait for its answer; without ``blame`` no step is expected to fail.

@@ -28,7 +28,8 @@ from schemas.rpc import LLBBridge, Rpc
 PIECE = 3 << 20
 """Bytes that are asked for at once: gRPC's usual limit for a message is 4 MiB."""
 
-_MISSING = re.compile(r"no such file or directory$|not a directory$")
+# As Go words it: "lstat /t/none: no such file or directory", with the name of the system call.
+_MISSING = re.compile(r"\b(?:l?stat|open\w*|read\w*) [^:]+: (?:no such file or|not a) directory$")
 Req = TypeVar("Req", bound=Message)
 Res = TypeVar("Res", bound=Message)
 
@@ -207,7 +208,8 @@ def _ask(calls: Calls, rpc: Rpc[Req, Res], message: Req) -> Res:
     No step can fail here to v0.6, where all is built by now.
     """
     try:
-        return calls.call(rpc, message, blame=calls.has("proto.refarray"))
+        with calls.reading:
+            return calls.call(rpc, message, blame=calls.has("proto.refarray"))
     except SolveFailedError as error:
         if error.vertex or error.exit_code is not None or not _MISSING.search(str(error)):
             raise

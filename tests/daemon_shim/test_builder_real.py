@@ -6,6 +6,7 @@ import stat
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -175,6 +176,11 @@ def test_the_empty_tree_is_read_too(build: GatewayBuild) -> None:
     assert SCRATCH.stat_file("/").is_folder
     with pytest.raises(NoSuchFileError):
         SCRATCH.read_file("/x")
+
+
+def test_many_threads_read_at_once(tree: Reference) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(tree.read_file, ["/t/a.txt"] * 100)) == {b"hello"}
 
 
 # --- how a builder ends ------------------------------------------------------------------------

@@ -15,7 +15,13 @@ from buildfile.exits import Exit
 from tests.docs.page import REPOSITORY, blocks
 
 # Handed on or asked for by others: not settings of ours.
-_NOT_SETTINGS = {"HOME"}
+_NOT_SETTINGS = {
+    "HOME",
+    # A daemon sets these for a frontend's container.
+    "BUILDKIT_EXPORTEDPRODUCT",
+    "BUILDKIT_SESSION_ID",
+    "BUILDKIT_WORKERS",
+}
 
 
 def _page() -> str:

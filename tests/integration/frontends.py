@@ -17,13 +17,13 @@ _REPOSITORY = Path(__file__).parents[2]
 _PACKAGES = ("buildfile", "daemon_shim", "schemas", "translator")
 _LIBRARIES = ("google", "hpack")
 _MODULES = ("tests/integration/frontend_cases.py", "tests/daemon_shim/definitions.py")
-_BUILDER = "tests.integration.frontend_cases:build"
-_ENTRYPOINT = ("/usr/bin/python3", "-m", "buildfile.frontend", _BUILDER)
+CASES = "tests.integration.frontend_cases:build"
+"""The builder of ``frontend_cases``."""
 _PLACE = "usr/lib/python3/dist-packages"
 
 
-def push(registry: str) -> str:
-    """Push the image whose builder is ``frontend_cases.build``.
+def push(registry: str, builder: str = CASES, *modules: Path) -> str:
+    """Push an image whose builder is MODULE:FUNCTION, in one of the ``modules``.
 
     Raises UnavailableError where Debian's packages cannot be had.
     """
@@ -31,14 +31,15 @@ def push(registry: str) -> str:
     base = bases.pythons().get(version)
     if not base:
         raise UnavailableError(f"no Debian at hand has Python {version}")
+    entrypoint = ("/usr/bin/python3", "-m", "buildfile.frontend", builder)
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as tar:
-        for path, name in _files():
+        for path, name in (*_files(), *((each, each.name) for each in modules)):
             entry = tarfile.TarInfo(f"{_PLACE}/{name}")
             entry.size = path.stat().st_size
             tar.addfile(entry, io.BytesIO(path.read_bytes()))
-    layout = bases.layout(base, [data.getvalue()], _ENTRYPOINT)
-    return bases.push_layout(layout, f"{registry}/frontend:{image.TAG}")
+    layout = bases.layout(base, [data.getvalue()], entrypoint)
+    return bases.push_layout(layout, f"{registry}/frontend/{builder.partition(':')[0]}:{image.TAG}")
 
 
 def _files() -> Iterator[tuple[Path, str]]:

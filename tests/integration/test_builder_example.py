@@ -1,0 +1,72 @@
+"""The example of a builder: the same function on this side and inside a container."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import uuid
+from pathlib import Path
+
+import pytest
+
+from daemon_shim.client import Daemon
+from daemon_shim.gateway import GatewayBuild
+from daemon_shim.request import SolveRequest
+from daemon_shim.session.filesync import FileSync, LocalFolder
+from daemon_shim.session.host import SessionHost
+from daemon_shim.transports import transport_for
+from tests.integration import frontends
+from tests.integration.command import Workspace
+from tests.real.errors import UnavailableError
+
+_EXAMPLE = Path(__file__).parents[2] / "examples" / "builder"
+_NAME = "words:build"
+
+
+@pytest.fixture(scope="session")
+def words_image(registry: str) -> str:
+    """The example as a frontend image, or a skip."""
+    try:
+        return frontends.push(registry, _NAME, _EXAMPLE / "words.py")
+    except UnavailableError as error:
+        pytest.skip(str(error))
+
+
+def test_it_counts_what_it_finds(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(_EXAMPLE, work.folder, dirs_exist_ok=True)
+    monkeypatch.syspath_prepend(str(work.folder))
+    words = ["--local", "code=.", "--opt", f"image={work.values['BASE']}", "-o", "out"]
+    work.command("run-builder", _NAME, *words)
+    counted = work.folder / "out/out/words"
+    assert counted.read_text() == "dog 7\nfox 4\n"
+    work.write("texts/cat.txt", "nine lives")
+    done = work.command("run-builder", _NAME, *words, "--progress", "plain")
+    assert counted.read_text() == "cat 2\ndog 7\nfox 4\n"
+    assert "[fox] run" in done.err
+
+
+def test_outside_and_inside_of_a_container_it_makes_the_same_image(
+    work: Workspace, words_image: str
+) -> None:
+    spec = importlib.util.spec_from_file_location("words", _EXAMPLE / "words.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    folders = {"code": LocalFolder(path=str(_EXAMPLE))}
+    opts = {"image": work.values["BASE"]}
+    with (
+        Daemon(transport_for(work.daemon.address), timeout=60.0) as client,
+        SessionHost(client.wire.transport, [FileSync(folders)], name="test") as session,
+        GatewayBuild(
+            client,
+            SolveRequest(ref=uuid.uuid4().hex, session=session.id, frontend_attrs=opts),
+        ) as build,
+    ):
+        outside = module.build(build)
+        inside = build.solve(frontend="gateway.v0", opts={**opts, "source": words_image})
+        made, again = (each.ref.stat_file("/out/words") for each in (outside, inside))
+        assert outside.ref.read_file("/out/words") == inside.ref.read_file("/out/words")
+        assert made == again  # to the nanosecond: it is the same step
+        if "gateway.solve.metadata" in build.capabilities:
+            assert inside.metadata == outside.metadata
