@@ -16,6 +16,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -42,8 +43,12 @@ def serve(
     whatever the builder does. What the builder raises is told to the daemon, and to standard
     error. For the main thread of a process that does nothing else.
     """
-    _leave_when_closed(read)
     pipes = Pipes(read, write)
+    with _leaving_when_closed(read):
+        return _serve(builder, pipes, environment)
+
+
+def _serve(builder: Builder, pipes: Pipes, environment: Mapping[str, str]) -> int:
     try:
         client, calls = _client(pipes, environment)
         end = returning.outcome(builder, client, calls)
@@ -127,7 +132,8 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _leave_when_closed(read: int) -> None:
+@contextmanager
+def _leaving_when_closed(read: int) -> Iterator[None]:
     """Watch for the daemon's end of the pipe, without a thread.
 
     The kernel signals whatever happens on the pipe; where nobody writes to it any more, the
@@ -143,4 +149,12 @@ def _leave_when_closed(read: int) -> None:
 
     signal.signal(signal.SIGIO, look)
     fcntl.fcntl(read, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(read, fcntl.F_SETFL, fcntl.fcntl(read, fcntl.F_GETFL) | os.O_ASYNC)
+    flags = fcntl.fcntl(read, fcntl.F_GETFL)
+    fcntl.fcntl(read, fcntl.F_SETFL, flags | os.O_ASYNC)
+    try:
+        yield
+    finally:
+        # What comes later would end the process: an interpreter that ends drops its handlers.
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        fcntl.fcntl(read, fcntl.F_SETFL, flags)
+        signal.setitimer(signal.ITIMER_REAL, 0)
