@@ -141,11 +141,18 @@ def _leaving_when_closed(read: int) -> Iterator[None]:
     """
     poll = select.poll()
     poll.register(read, select.POLLHUP)
+    busy = again = False
 
     def look(_number: int, _frame: FrameType | None) -> None:
-        if any(event & select.POLLHUP for _, event in poll.poll(0)):
-            signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
-            signal.setitimer(signal.ITIMER_REAL, _GRACE_SECONDS)
+        # A signal that comes while one is being handled leaves it to look once more.
+        nonlocal busy, again
+        again = True
+        while again and not busy:
+            busy, again = True, False
+            if any(event & select.POLLHUP for _, event in poll.poll(0)):
+                signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
+                signal.setitimer(signal.ITIMER_REAL, _GRACE_SECONDS)
+            busy = False
 
     signal.signal(signal.SIGIO, look)
     fcntl.fcntl(read, fcntl.F_SETOWN, os.getpid())

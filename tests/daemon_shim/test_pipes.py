@@ -138,7 +138,7 @@ def _carry_back(read: int, control: socket.socket) -> None:
 def test_a_builder_reads_large_files_and_returns(tmp_path: Path) -> None:
     with joined(tmp_path, "ask") as process:
         code, log = process.end()
-        assert (code, log) == (0, "for the log\n")
+        assert (code, log) == (0, "for the log\n"), log
         assert process.returned.result.ref.id == "id1"
 
 
