@@ -55,12 +55,14 @@ def lacks_output(output: Output, reason: str, info: DaemonInfo) -> Diagnostic:
     )
 
 
-def lacks_feature(reason: str, target: Target, info: DaemonInfo) -> Diagnostic:
-    """The daemon lacks something that a target asks for as a whole."""
+def lacks_feature(
+    reason: str, target: Target, info: DaemonInfo, span: Span | None = None
+) -> Diagnostic:
+    """The daemon lacks something that a target asks for, at ``span`` or as a whole."""
     return Diagnostic(
         code="daemon-lacks",
         message=f"{info.address} cannot build {target.name}: {reason}",
-        span=target.span,
+        span=span or target.span,
         hint="choose another daemon with --daemon",
     )
 

@@ -24,6 +24,7 @@ from translator.llb.capabilities import missing
 from translator.narrow import narrowed
 from translator.platform import Platform
 from translator.project import Project
+from translator.span import Span
 from translator.stage import Instance, Run
 from translator.target import CacheEntry, Target
 
@@ -322,7 +323,7 @@ def _refusals(
 
 def _cache_refusals(job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:
     for cache in (*job.cache_imports, *job.cache_exports):
-        yield from _refused(cache.refusal, job, info)
+        yield from _refused(cache.refusal, job, info, cache.entry.span)
 
 
 def _cache_warnings(jobs: Sequence[Job]) -> Iterator[Diagnostic]:
@@ -349,9 +350,11 @@ def _attestation_refusals(job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:
         yield from _refused(f"a {info.store.value} keeps no attestations", job, info)
 
 
-def _refused(reason: str, job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:
+def _refused(
+    reason: str, job: Job, info: DaemonInfo, span: Span | None = None
+) -> Iterator[Diagnostic]:
     if reason:
-        yield faults.lacks_feature(reason, job.target, info)
+        yield faults.lacks_feature(reason, job.target, info, span)
 
 
 def _foreign_platforms(each: Draft, info: DaemonInfo) -> Iterator[Diagnostic]:
