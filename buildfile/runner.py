@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from types import FrameType
 
@@ -26,12 +26,17 @@ from buildfile.supplies import Supplies
 from daemon_shim.client import Daemon
 from daemon_shim.errors import CancelledError, DaemonError, SolveFailedError
 from daemon_shim.events import Event
+from daemon_shim.releases import Release
 from daemon_shim.session.outputs import OutputError
 from translator.diagnostic import Diagnostic
 from translator.span import Span
 
 _TICK = 0.1
 _SIDE_BY_SIDE = 32
+_MOUNTS_FOR_SEVERAL: Release = (0, 6, 0)
+"""The first release that mounts one tree for two builds at once without fail. Before, what a build
+reads can be gone when another one goes on from it (cache/refs.go; seen on v0.3.3 and v0.4.0).
+"""
 _OF_JOBS = (SourceFaultError, OutputError, SolveFailedError)
 _LOG_LINES = 20
 
@@ -90,14 +95,10 @@ class Runner:
         )
 
     def _solve_all(self) -> dict[str, Solved]:
-        most = min(self._daemon.max_parallel or _SIDE_BY_SIDE, _SIDE_BY_SIDE)
-        workers = max(1, min(len(self._solvings), most))
+        workers = max(1, min(len(self._solvings), self._most()))
         with _exit_at_second_interrupt(), ThreadPoolExecutor(workers, "solve") as pool:
             try:
-                futures = {
-                    name: pool.submit(self._guarded, name, solving)
-                    for name, solving in self._solvings.items()
-                }
+                futures = self._submitted(pool)
                 self._show_all()
             except BaseException:
                 self._cancel_all()
@@ -105,9 +106,28 @@ class Runner:
         self._raise_failures(futures)
         return {name: future.result() for name, future in futures.items()}
 
-    def _guarded(self, name: str, solving: Solving) -> Solved:
+    def _most(self) -> int:
+        if self._plan.info.release < _MOUNTS_FOR_SEVERAL:
+            return 1
+        return min(self._daemon.max_parallel or _SIDE_BY_SIDE, _SIDE_BY_SIDE)
+
+    def _submitted(self, pool: ThreadPoolExecutor) -> dict[str, Future[Solved]]:
+        """Begin all jobs. One that is only apart because the daemon wants it follows the one before
+        of its target: what both push to one registry at once can fail there.
+        """
+        futures: dict[str, Future[Solved]] = {}
+        last: dict[str, Future[Solved]] = {}
+        for job in self._plan.jobs:
+            before = last.get(job.target.name) if job.note else None
+            future = pool.submit(self._guarded, job.name, before)
+            futures[job.name] = last[job.target.name] = future
+        return futures
+
+    def _guarded(self, name: str, before: Future[Solved] | None) -> Solved:
         try:
-            return solving.run()
+            if before:
+                wait([before])
+            return self._solvings[name].run()
         except BaseException:
             self._cancel_all()
             raise

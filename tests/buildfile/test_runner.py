@@ -137,6 +137,47 @@ def test_a_daemon_gets_as_many_jobs_at_once_as_it_may(
     assert len(threads) == 1
 
 
+TWICE = """version: 1
+stages:
+  s: {from: scratch, steps: [{write: {path: /a, text: a}}]}
+targets: {a: {stage: s, outputs: [{type: local, dest: x}, {type: local, dest: y}]}}
+"""
+
+
+@pytest.mark.parametrize("release", [(0, 5, 0), (0, 8, 0)])
+def test_what_a_daemon_wants_apart_is_done_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, release: tuple[int, int, int]
+) -> None:
+    order: list[str] = []
+
+    def alone(solving: FakeSolving) -> Solved:
+        order.append(f"begin {solving.job.name}")
+        order.append(f"end {solving.job.name}")
+        return done(solving)
+
+    monkeypatch.setattr(FakeSolving, "scripts", {"a": alone, "a (2)": alone})
+    monkeypatch.setattr(runner, "Solving", FakeSolving)
+    plan = planned(tmp_path, TWICE, info(release), "a")
+    assert [bool(job.note) for job in plan.jobs] == [False, True]
+    Runner(plan, FakeDaemon(), None, Seen()).run()  # type: ignore[arg-type]
+    assert order == ["begin a", "end a", "begin a (2)", "end a (2)"]
+
+
+def test_what_follows_a_failure_never_begins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def late(solving: FakeSolving) -> Solved:
+        assert solving.cancelled.is_set()
+        return stopped(solving)
+
+    monkeypatch.setattr(FakeSolving, "scripts", {"a": raises(failed()), "a (2)": late})
+    monkeypatch.setattr(runner, "Solving", FakeSolving)
+    plan = planned(tmp_path, TWICE, info((0, 8, 0)), "a")
+    with pytest.raises(BuildFailedError) as error:
+        Runner(plan, FakeDaemon(), None, Seen()).run()  # type: ignore[arg-type]
+    assert [each.message for each in error.value.diagnostics] == ["a failed: no space"]
+
+
 def test_a_failing_job_cancels_the_others(run: Any) -> None:
     made, seen, _ = run(a=raises(failed()), b=stopped, c=stopped)
     with pytest.raises(BuildFailedError) as error:

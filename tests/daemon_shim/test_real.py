@@ -79,6 +79,8 @@ def test_exporters_without_a_row_for_them_are_refused_by_the_daemon_too(client: 
     info = client.info()
     exporters = [name for kind, name in support.ROWS if kind == "exporter"]
     lacking = [name for name in exporters if support.reason(info, "exporter", name)]
+    if info.release >= (0, 5, 0) and "tar" in lacking:
+        lacking.remove("tar")  # it is there, and breaks links up to v0.7.0
     if not lacking:
         pytest.skip("it has every exporter")
     for name in lacking:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import buildfile
 from daemon_shim.errors import SolveFailedError
 from tests.integration.command import Workspace
 from tests.integration.tree import files
+
+_EXIT = "exit code: 5|runc did not terminate successfully"  # v0.7 has no code
 
 CODE = """
 from buildfile import Client, Result
@@ -62,7 +65,7 @@ def test_a_builder_solves_looks_and_solves_again(code: Workspace) -> None:
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        ("fails", "exit code: 5"),
+        ("fails", _EXIT),
         ("raises", "the builder mybuilder:raises raised LookupError: not my day"),
         ("forgets", "it returned NoneType, not a Result"),
     ],
@@ -70,7 +73,7 @@ def test_a_builder_solves_looks_and_solves_again(code: Workspace) -> None:
 def test_a_builder_fails_with_its_reason_and_leaves_nothing(
     code: Workspace, function: str, said: str
 ) -> None:
-    assert said in command(code, function, "-o", "out", code=1)
+    assert re.search(said, command(code, function, "-o", "out", code=1))
     assert not (code.folder / "out").exists()
 
 
@@ -99,5 +102,5 @@ def test_run_gives_what_was_made_and_raises_what_the_builder_raises(
     assert "out" in files(tmp_path / "made")
     with pytest.raises(LookupError, match="not my day"):
         buildfile.run(mybuilder.raises, daemon=code.daemon.address, options=options)
-    with pytest.raises((SolveFailedError, buildfile.BuildFailedError), match="exit code"):
+    with pytest.raises((SolveFailedError, buildfile.BuildFailedError), match=_EXIT):
         buildfile.run(mybuilder.fails, daemon=code.daemon.address, options=options)
