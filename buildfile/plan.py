@@ -115,12 +115,13 @@ def plan(  # noqa: PLR0913 -- each is a setting of its own, by name
     loopback: Loopback,
     no_cache: bool = False,
     environment: Mapping[str, str] = MappingProxyType({}),
+    unique: str | None = None,
 ) -> Plan:
     """Compile all jobs together, so that they share steps and each folder is sent once.
 
     ``environment`` may have SOURCE_DATE_EPOCH, and the keys of caches that are services on the web.
-    The plan can be carried out for as long as ``loopback`` is open. Raises DaemonError where the
-    daemon is lost.
+    ``unique`` is as for ``compile_instances``, None for a new one. The plan can be carried out for
+    as long as ``loopback`` is open. Raises DaemonError where the daemon is lost.
     """
     instances = [instance for each in drafts for instance in each.instances]
     layouts = _Layouts.find(instances, info, loopback)
@@ -132,7 +133,7 @@ def plan(  # noqa: PLR0913 -- each is a setting of its own, by name
             no_cache=no_cache or _uncached(drafts),
             caps=info.llb_caps - {_LAYOUTS} if layouts.lack else info.llb_caps,
             native=Platform.parse(info.default_platform) if info.default_platform else None,
-            unique=uuid.uuid4().hex,
+            unique=uuid.uuid4().hex if unique is None else unique,
             layouts=layouts.names,
             no_layouts=layouts.refusal,
         )

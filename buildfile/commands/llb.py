@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,9 +16,9 @@ from buildfile.exits import UsageError
 
 if TYPE_CHECKING:
     from buildfile.connect import DaemonChoice
-    from translator.compiled import ImageNeed, ResolvedImage
     from translator.project import Project
     from translator.stage import Instance
+    from translator.target import Target
 
 
 @click.command()
@@ -48,7 +49,8 @@ def command(
 ) -> None:
     """Print a target's LLB on standard output.
 
-    A daemon is asked for the digests and configs of images, where the target uses any.
+    It is what a build sends to the daemon of --daemon. Without that option, a daemon is asked where
+    the target uses images, for their digests and configs; else nothing is done another way.
     """
     from buildfile.failure import print_diagnostics
     from buildfile.files import load_project
@@ -66,54 +68,75 @@ def _definition(
     platform: str | None,
     choice: DaemonChoice | None,
 ) -> bytes:
+    """The definition for the daemon that is asked, else for one that lacks nothing."""
     from buildfile.contexts import ignore_patterns
-    from translator.compile import compile_instances
+    from buildfile.images import resolve_layouts
+    from translator.compile import compile_instances, images_needed
 
-    instance = _instance(project, targets, platform)
-    images = _images(instance, choice)
+    target = _target(project, targets, platform)
+    instance = _instance(project, target, platform, f"linux/{os.uname().machine}")
+    needs = images_needed([instance])
+    known = resolve_layouts(needs)
+    if choice and (choice.address or len(known) < len(needs)):
+        return _asked(project, target, platform, choice)
     ignores = ignore_patterns([instance])
-    (compiled,) = compile_instances([instance], images=images, ignores=ignores)
+    (compiled,) = compile_instances([instance], images=known, ignores=ignores)
     return compiled.definition
 
 
-def _instance(project: Project, targets: tuple[str, ...], platform: str | None) -> Instance:
-    from translator.platform import Platform
+def _asked(project: Project, target: Target, platform: str | None, choice: DaemonChoice) -> bytes:
+    """The definition as a build would send it to a daemon. Raises RefusedError."""
+    from buildfile.connect import connected
+    from buildfile.images import resolve_images
+    from buildfile.loopback import Loopback
+    from buildfile.plan import Draft, needed_images, plan
+    from buildfile.supplies import read_logins
+    from daemon_shim.registry.client import RegistryClient
+    from daemon_shim.session.auth import Auth
 
+    logins = Auth(read_logins(os.environ))
+    client = RegistryClient(logins.login)
+    with (
+        connected(choice, lambda text: click.echo(text, err=True)) as daemon,
+        Loopback(daemon) as loopback,
+    ):
+        info = daemon.info()
+        instance = _instance(project, target, platform, info.default_platform or "linux/amd64")
+        draft = Draft(target=_bare(target), instances=(instance,), exports=(), caches_out=())
+        images = resolve_images(needed_images([draft]), daemon, services=[logins], client=client)
+        made = plan([draft], info, images, loopback=loopback, unique="")
+    made.require()
+    return made.jobs[0].parts[0].definition
+
+
+def _bare(target: Target) -> Target:
+    """The target without what is no part of a graph."""
+    return replace(target, cache_imports=(), cache_exports=(), provenance=None, sbom=False)
+
+
+def _target(project: Project, targets: tuple[str, ...], platform: str | None) -> Target:
     selected = project.select(targets)
     if len(selected) != 1:
         names = ", ".join(target.name for target in selected)
         raise UsageError(f"llb prints one target, and this is {names}", hint="name one of them")
     (target,) = selected
-    own = Platform.parse(f"linux/{os.uname().machine}")
-    platforms = target.platforms or (own,)
-    try:
-        wanted = Platform.parse(platform) if platform else platforms[0]
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--platform") from error
-    if platform is None and len(platforms) > 1:
+    if platform is None and len(target.platforms) > 1:
         raise UsageError(
-            f"{target.name} has several platforms: {', '.join(map(str, platforms))}",
+            f"{target.name} has several platforms: {', '.join(map(str, target.platforms))}",
             hint="choose one with --platform",
         )
+    return target
+
+
+def _instance(project: Project, target: Target, platform: str | None, native: str) -> Instance:
+    from translator.platform import Platform
+
+    own = Platform.parse(native)
+    try:
+        wanted = Platform.parse(platform) if platform else (*target.platforms, own)[0]
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--platform") from error
     return project.instantiate(target, wanted, own)
-
-
-def _images(instance: Instance, choice: DaemonChoice | None) -> Mapping[ImageNeed, ResolvedImage]:
-    """Look layouts up on this machine, and ask a daemon for the rest, if one may be asked."""
-    from buildfile.images import resolve_images, resolve_layouts
-    from translator.compile import images_needed
-
-    needs = images_needed([instance])
-    known = resolve_layouts(needs)
-    if choice is None or len(known) == len(needs):
-        return known
-    from buildfile.connect import connected
-    from buildfile.supplies import read_logins
-    from daemon_shim.session.auth import Auth
-
-    with connected(choice, lambda text: click.echo(text, err=True)) as daemon:
-        services = [Auth(read_logins(os.environ))]
-        return resolve_images(needs, daemon, services=services, known=known)
 
 
 def _writer(format_: str) -> Callable[[bytes], None]:

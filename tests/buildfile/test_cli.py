@@ -24,6 +24,8 @@ from daemon_shim.errors import (
     UnreachableError,
     UnsupportedError,
 )
+from daemon_shim.releases import Release, known_to
+from tests.fakes.control import FakeControl
 from translator.diagnostic import Diagnostic, InvalidCommandError, InvalidFileError
 
 FILE = "version: 1\nstages: {s: {from: scratch}}\ntargets: {t: {stage: s}}\n"
@@ -186,11 +188,47 @@ def test_warnings_are_shown_and_are_no_faults(
     assert "there is no variable TAGS" in capsys.readouterr().err
 
 
-def test_llb_of_a_file_without_images_asks_no_daemon(
+def test_llb_of_a_file_without_images_asks_no_daemon_but_one_that_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BUILDKIT_HOST", "unix:///no/such.sock")
+    assert cli.main(["llb"]) == Exit.DONE
+    assert json.loads(capsys.readouterr().out) is not None
+    assert cli.main(["llb", "--daemon", "unix:///no/such.sock", "--offline"]) == Exit.DONE
+    assert json.loads(capsys.readouterr().out) is not None
+    assert cli.main(["llb", "--daemon", "unix:///no/such.sock"]) == Exit.NO_DAEMON
+    assert "unix:///no/such.sock" in capsys.readouterr().err
+
+
+def test_llb_is_that_of_a_build_on_the_daemon_that_is_named(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["llb", "--daemon", "unix:///no/such.sock"]) == Exit.DONE
-    assert json.loads(capsys.readouterr().out) is not None
+    (folder / "buildfile.yaml").write_text(
+        "version: 1\nstages: {s: {from: scratch, steps: [{write: {path: /a, text: x}}]}}\n"
+        "targets: {t: {stage: s, attest: {provenance: min}, cache: {export: ['type=local,dest=c']}}}\n"
+    )
+
+    def kinds(release: Release) -> list[str]:
+        with FakeControl(folder, llb=known_to(release), gateway=known_to(release)) as fake:
+            assert cli.main(["llb", "--daemon", fake.address]) == Exit.DONE
+        vertices = json.loads(capsys.readouterr().out)
+        return [kind for each in vertices for kind in ("source", "exec", "file") if kind in each]
+
+    assert kinds((0, 32, 2)) == ["file"]
+    assert kinds((0, 3, 3)) == ["source", "exec"]  # the helper, and what it does
+
+
+def test_llb_that_a_daemon_cannot_build_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "buildfile.yaml").write_text(
+        "version: 1\nstages: {s: {from: {git: 'https://x.y/z'}, "
+        "steps: [{run: [/x], security: insecure}]}}\ntargets: {t: {stage: s}}\n"
+    )
+    with FakeControl(folder, llb=known_to((0, 3, 3)), gateway=known_to((0, 3, 3))) as fake:
+        assert cli.main(["llb", "--daemon", fake.address]) == Exit.NO_DAEMON
+    seen = capsys.readouterr()
+    assert "an insecure step needs BuildKit v0.5" in seen.err and not seen.out
 
 
 def test_init_makes_a_file_that_is_valid(
