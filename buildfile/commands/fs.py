@@ -136,7 +136,8 @@ def _look(
         field = FieldOption(option="--platform", key="platforms", value=platform)
         shaping = replace(shaping, fields=(field,))
     project = load_project(given["files"], shaping)
-    options = BuildOptions(daemon=daemon_choice(**given), progress=given["progress"])
+    choice = daemon_choice(folder=project.files[0].folder, **given)
+    options = BuildOptions(daemon=choice, progress=given["progress"])
     look(project, target, path, show, options)
 
 
