@@ -205,7 +205,8 @@ def test_llb_is_that_of_a_build_on_the_daemon_that_is_named(
 ) -> None:
     (folder / "buildfile.yaml").write_text(
         "version: 1\nstages: {s: {from: scratch, steps: [{write: {path: /a, text: x}}]}}\n"
-        "targets: {t: {stage: s, attest: {provenance: min}, cache: {export: ['type=local,dest=c']}}}\n"
+        "targets: {t: {stage: s, attest: {provenance: min}, "
+        "cache: {export: ['type=local,dest=c']}}}\n"
     )
 
     def kinds(release: Release) -> list[str]:
