@@ -12,6 +12,7 @@ from buildfile.cachefolder import CacheFolder
 from buildfile.cacheprune import Policy, prune
 from buildfile.caches import SERVED_TAG, PlannedCache
 from buildfile.ocilayout import Descriptor, LayoutError
+from daemon_shim.mediatypes import kind_of
 from daemon_shim.session.blobs import open_blob
 from daemon_shim.session.ingest import Ingest
 from daemon_shim.session.outputs import OutputError
@@ -21,10 +22,6 @@ _DESCRIPTOR = "cache.manifest"
 _MAX_MANIFEST = 4 << 20
 _COARSE = 0.1
 """Seconds that a file's time of change may be behind the clock."""
-_TYPES = {
-    "manifests": "application/vnd.oci.image.index.v1+json",
-    "layers": "application/vnd.oci.image.manifest.v1+json",
-}
 
 
 class CacheError(OutputError):
@@ -112,21 +109,9 @@ class CacheExport:
             return descriptor if digest else None
         with os.fdopen(open_blob(self.ingest.folder, digest), "rb") as file:
             data = file.read(_MAX_MANIFEST)
-        if not (media_type := _media_type(data)):
+        if not (media_type := kind_of(data)):
             return None
         return Descriptor(media_type=media_type, digest=digest, size=len(data))
 
     def _failure(self, reason: str) -> CacheError:
         return CacheError(reason, dest=self.planned.folder)
-
-
-def _media_type(data: bytes) -> str:
-    """The type of a manifest, '' for a blob that is none, such as a layer."""
-    try:
-        document = json.loads(data)
-    except ValueError:
-        return ""
-    if not isinstance(document, dict) or document.get("schemaVersion") != 2:
-        return ""
-    usual = next((type_ for key, type_ in _TYPES.items() if key in document), "")
-    return str(document.get("mediaType") or usual)

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from buildfile.filelock import EXCLUSIVE, SHARED, locked
 from buildfile.ocilayout import (
-    INDEX_TYPE,
     NAMES,
     TAG,
     BrokenLayoutError,
@@ -26,6 +25,7 @@ from buildfile.ocilayout import (
     LayoutError,
     read_index,
 )
+from daemon_shim.mediatypes import OCI_INDEX
 from daemon_shim.session.blobs import blob_path
 
 LATEST = "latest"
@@ -168,7 +168,7 @@ class CacheFolder:
         before = self.index()
         document = {
             "schemaVersion": 2,
-            "mediaType": INDEX_TYPE,
+            "mediaType": OCI_INDEX,
             **before.document,
             "manifests": [each.as_data() for each in change(before.entries)],
         }

@@ -16,11 +16,10 @@ from typing import Any
 from buildfile.ocilayout import Descriptor
 from daemon_shim import releases
 from daemon_shim.info import DaemonInfo
-from daemon_shim.registry.served import Document, kind_of
+from daemon_shim.mediatypes import CACHE_CONFIG, OCI_INDEX, kind_of
+from daemon_shim.registry.served import Document
 from daemon_shim.releases import Release
 
-_INDEX = "application/vnd.oci.image.index.v1+json"
-_CONFIG = "application/vnd.buildkit.cacheconfig.v0"
 IMAGE_FORM: Release = (0, 12, 0)
 """The first release that reads a cache in the form of an image (cache/remotecache/import.go)."""
 _ZSTD: Release = (0, 9, 0)
@@ -53,11 +52,11 @@ def form_for(data: bytes, found: Descriptor, info: DaemonInfo) -> CacheForm:
         since = releases.text(_ZSTD)
         reason = f"its layers are packed by zstd, which needs BuildKit {since}, and this is "
         return CacheForm(document=document, reason=reason + info.version)
-    if info.release < IMAGE_FORM and _media_type(manifest.get("config")) == _CONFIG:
+    if info.release < IMAGE_FORM and _media_type(manifest.get("config")) == CACHE_CONFIG:
         parts = [*_parts(manifest), manifest["config"]]
-        index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": parts}
+        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": parts}
         return CacheForm(
-            document=Document(media_type=_INDEX, data=json.dumps(index).encode()), made=True
+            document=Document(media_type=OCI_INDEX, data=json.dumps(index).encode()), made=True
         )
     return CacheForm(document=document)
 

@@ -19,6 +19,7 @@ from typing import Literal, TypeAlias
 from buildfile.cachefolder import LATEST, CacheFolder
 from buildfile.cacheform import form_for
 from buildfile.cloudcaches import from_environment, missing
+from buildfile.display.units import age
 from buildfile.loopback import HOW, Loopback
 from buildfile.ocilayout import Layout, LayoutError
 from daemon_shim import attributes, support
@@ -47,7 +48,6 @@ _LAYOUT_ATTRS = frozenset(("dest", "src", "digest"))
 SERVED_TAG = "cache"
 """The tag of a local cache in a registry of this side."""
 _REWRITTEN = "its manifest is given in a form that this daemon reads"
-_TIMES = ((86400, "day"), (3600, "hour"), (60, "minute"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,11 +173,11 @@ def _local_import(entry: CacheEntry, info: DaemonInfo) -> PlannedCache:
         warning = f"the folder has no {digest}" if digest else ""
         return replace(planned, warning=warning, found="not there" if digest else "not there yet")
     try:
-        old = _age(entry.folder, found.digest)
+        how_old = _age(entry.folder, found.digest)
     except OSError as error:
         warning = f"the manifest {found.digest} cannot be read: {error.strerror or error}"
         return replace(planned, warning=warning, found="cannot be read")
-    planned = replace(planned, found=f"{digest or tag}, {old}")
+    planned = replace(planned, found=f"{digest or tag}, {how_old}")
     form = form_for(data, found, info)
     if form.reason:
         return replace(planned, warning=form.reason)
@@ -210,17 +210,14 @@ def _age(folder: str, digest: str) -> str:
     """How old a cache is, by its manifest's file. Raises OSError where that is missing."""
     fd = open_blob(Path(folder), digest)
     try:
-        return age(time.time() - os.fstat(fd).st_mtime)
+        return old(time.time() - os.fstat(fd).st_mtime)
     finally:
         os.close(fd)
 
 
-def age(seconds: float) -> str:
-    """An age in words, such as ``3 minutes old``."""
-    for size, unit in _TIMES:
-        if (count := int(seconds // size)) > 0:
-            return f"{count} {unit}{'s' if count > 1 else ''} old"
-    return "less than a minute old"
+def old(seconds: float) -> str:
+    """How old a cache is, such as ``3 minutes old``."""
+    return f"{age(seconds) or 'less than a minute'} old"
 
 
 # --- other types -------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from buildfile import faults
 from buildfile.cacheform import IMAGE_FORM, form_for
-from buildfile.caches import PlannedCache, age
+from buildfile.caches import PlannedCache, old
 from buildfile.ocilayout import Descriptor
 from buildfile.plan import Job, Plan
 from daemon_shim import releases
@@ -107,8 +107,8 @@ def _find(ref: str, insecure: bool, info: DaemonInfo, client: RegistryClient) ->
     except (RegistryError, ValueError) as error:
         words = f"cannot be looked up: {error}"
         return _Answer(found=words, amiss=words)
-    old = [] if found.modified is None else [age(time.time() - found.modified)]
-    words = ", ".join([f"{found.digest} is there", *old, *([amiss] if amiss else [])])
+    how_old = [] if found.modified is None else [old(time.time() - found.modified)]
+    words = ", ".join([f"{found.digest} is there", *how_old, *([amiss] if amiss else [])])
     return _Answer(found=words, amiss=amiss, usable=not amiss)
 
 

@@ -10,10 +10,9 @@ from buildfile.cachecheck import Verified
 from buildfile.cachecopy import Copied
 from buildfile.cacheprune import Pruned
 from buildfile.cacheusage import Cache, File, Usage
-from buildfile.display.units import counted, size
+from buildfile.display.units import age, counted, size
 
 _SHOWN_DIGITS = 12
-_AGES = ((86400, "day"), (3600, "hour"), (60, "minute"))
 
 
 # --- ls ----------------------------------------------------------------------------------------
@@ -50,18 +49,10 @@ def _row(usage: Usage, cache: Cache, now: float) -> tuple[str, ...]:
         cache.name or "(no tag)",
         size(usage.size([cache])),
         size(usage.shared(cache)),
-        age(now - cache.changed) if cache.changed else "-",
+        (age(now - cache.changed) or "now") if cache.changed else "-",
         f"{algorithm}:{digits[:_SHOWN_DIGITS]}",
         *notes,
     )
-
-
-def age(seconds: float) -> str:
-    """``3 minutes``, in the largest unit of which there is one."""
-    for unit, noun in _AGES:
-        if seconds >= unit:
-            return counted(int(seconds // unit), noun)
-    return "now"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

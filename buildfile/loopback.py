@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from daemon_shim.mediatypes import DOCKER_CONFIG, DOCKER_MANIFEST
+
 if TYPE_CHECKING:
     from daemon_shim.client import Daemon
     from daemon_shim.registry.loopback import LoopbackRegistry
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 
 HOW = "through a registry on this machine's loopback"
 _TAG = "probe"
-_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-_CONFIG = "application/vnd.docker.container.image.v1+json"
 _NO_PORT = "0"
 
 
@@ -83,10 +83,11 @@ class Loopback:
             self._registry = self._stack.enter_context(LoopbackRegistry())
         except OSError as error:
             return f"no registry can be started on this machine's loopback: {error.strerror}"
-        config = _document(_CONFIG, {"os": "linux", "comment": secrets.token_hex(16)})
-        told = {"mediaType": _CONFIG, "digest": config.digest, "size": len(config.data)}
-        manifest = {"schemaVersion": 2, "mediaType": _MANIFEST, "config": told, "layers": []}
-        probe = self.serve(None, tags={_TAG: _document(_MANIFEST, manifest)}, documents=[config])
+        config = _document(DOCKER_CONFIG, {"os": "linux", "comment": secrets.token_hex(16)})
+        told = {"mediaType": DOCKER_CONFIG, "digest": config.digest, "size": len(config.data)}
+        manifest = {"schemaVersion": 2, "mediaType": DOCKER_MANIFEST, "config": told, "layers": []}
+        tags = {_TAG: _document(DOCKER_MANIFEST, manifest)}
+        probe = self.serve(None, tags=tags, documents=[config])
         try:
             seen = _resolved(daemon, f"{probe.name}:{_TAG}")
         except SolveFailedError as error:

@@ -17,18 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from buildfile.platforms import runs_on
+from daemon_shim.mediatypes import INDEXES
 from daemon_shim.session.blobs import blob_path, open_blob
 from translator.platform import Platform
 
 IMAGE_NAME = "io.containerd.image.name"
 TAG = "org.opencontainers.image.ref.name"
-INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
-_INDEXES = frozenset(
-    (
-        INDEX_TYPE,
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-    )
-)
 _READ = frozenset(("mediaType", "digest", "size", "annotations"))
 _MAX_JSON = 4 << 20
 """Bytes of an index, a manifest or a config; daemons read no more (v0.32)."""
@@ -123,7 +117,7 @@ class Descriptor:
     @property
     def is_index(self) -> bool:
         """Whether it stands for several manifests."""
-        return self.media_type in _INDEXES
+        return self.media_type in INDEXES
 
     @property
     def image(self) -> str:

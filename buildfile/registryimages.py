@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from buildfile.ocilayout import Descriptor, Documents, LayoutError, UnknownPlatformError
-from daemon_shim.registry.client import (
-    INDEXES,
-    MANIFESTS,
-    Manifest,
-    RegistryClient,
-    RegistryError,
-    Repository,
-)
+from daemon_shim.mediatypes import INDEXES, MANIFESTS
+from daemon_shim.registry.client import Manifest, RegistryClient, RegistryError, Repository
 from translator.compiled import ImageNeed, ResolvedImage
 from translator.reading.value_faults import listed
 from translator.reference import Reference

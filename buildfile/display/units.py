@@ -9,6 +9,7 @@ from buildfile.progress import Outcome, Summary
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _POWERS = ("", *"kmgtpe")
 _SIZE = re.compile(r"(?P<number>\d+(\.\d+)?) ?((?P<unit>[kmgtpe])(?P<binary>i?))?b?")
+_AGES = ((86400, "day"), (3600, "hour"), (60, "minute"))
 _ENDINGS = {Outcome.FAILED: "failed after", Outcome.CANCELLED: "cancelled after"}
 
 
@@ -45,6 +46,14 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes}m{rest:02}s"
     return f"{minutes // 60}h{minutes % 60:02}m"
+
+
+def age(seconds: float) -> str:
+    """``3 minutes``, in the largest unit of which there is one; '' for less than a minute."""
+    for unit, noun in _AGES:
+        if seconds >= unit:
+            return counted(int(seconds // unit), noun)
+    return ""
 
 
 def counted(number: int, noun: str) -> str:

@@ -16,21 +16,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
+from daemon_shim.mediatypes import INDEXES, MANIFESTS
 from daemon_shim.registry.login import ANONYMOUS, Login, LoginError
 from daemon_shim.registry.token import TokenRequest, fetch_token
 from daemon_shim.registry.web import Answer, WebError, ask, is_here
 
 MAX_DOCUMENT = 4 << 20
 """Bytes of a manifest or a config; daemons read no more (v0.32)."""
-
-INDEXES = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-)
-MANIFESTS = (
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-)
 
 _ACCEPT = ", ".join((*INDEXES, *MANIFESTS))
 _DOCKER_HUB, _HUB_HOST = "docker.io", "registry-1.docker.io"

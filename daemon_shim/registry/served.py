@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import threading
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from daemon_shim.registry.client import INDEXES, MANIFESTS, MAX_DOCUMENT
+from daemon_shim.mediatypes import INDEXES, MANIFESTS, kind_of
+from daemon_shim.registry.client import MAX_DOCUMENT
 from daemon_shim.session.blobs import open_blob
 from daemon_shim.session.ingest import Ingest, Upload
 
@@ -46,9 +46,8 @@ class Served:
     """One repository. ``name`` is how a daemon calls it, ``localhost:PORT/PATH``.
 
     All blobs of the layout in ``folder`` (None: there is none) can be read, and ``documents``
-    beside them. Tags are those
-    of ``tags``, and those that a daemon pushes if ``ingest`` is there to write to. May be used from
-    several threads.
+    beside them. Tags are those of ``tags``, and those that a daemon pushes if ``ingest`` is there
+    to write to. May be used from several threads.
     """
 
     def __init__(
@@ -144,21 +143,3 @@ class Served:
             for upload in self._uploads.values():
                 stack.callback(upload.close)
             self._uploads.clear()
-
-
-def kind_of(data: bytes) -> str:
-    """The media type of a manifest or an index, as it says or by what it has; '' for neither."""
-    try:
-        document: Any = json.loads(data)
-    except (ValueError, RecursionError):
-        return ""
-    if not isinstance(document, dict):
-        return ""
-    if document.get("mediaType") in (*INDEXES, *MANIFESTS):
-        return str(document["mediaType"])
-    if "mediaType" in document:
-        return ""
-    return next((kind for key, kind in _KINDS.items() if key in document), "")
-
-
-_KINDS = {"manifests": INDEXES[0], "layers": MANIFESTS[0]}

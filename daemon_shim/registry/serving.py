@@ -18,8 +18,9 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from urllib.parse import parse_qs, urlsplit
 
+from daemon_shim.mediatypes import kind_of
 from daemon_shim.registry.client import MAX_DOCUMENT
-from daemon_shim.registry.served import Document, Served, kind_of
+from daemon_shim.registry.served import Document, Served
 from daemon_shim.session.ingest import Ingest, Upload, WrongBlobError
 
 if TYPE_CHECKING:

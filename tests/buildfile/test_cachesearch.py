@@ -12,7 +12,8 @@ import pytest
 from buildfile.cachesearch import searched
 from buildfile.plan import Plan
 from daemon_shim import ages
-from daemon_shim.registry.client import INDEXES, MANIFESTS, RegistryClient
+from daemon_shim.mediatypes import INDEXES, MANIFESTS
+from daemon_shim.registry.client import RegistryClient
 from daemon_shim.registry.login import ANONYMOUS
 from tests.buildfile.projects import planned
 from tests.daemon_shim.registry.scripted import Reply, Scripted, digest_of, scripted, serve

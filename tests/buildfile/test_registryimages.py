@@ -15,7 +15,8 @@ from daemon_shim.client import Daemon
 from daemon_shim.errors import SolveFailedError
 from daemon_shim.gateway import GatewayBuild
 from daemon_shim.info import DaemonInfo
-from daemon_shim.registry.client import INDEXES, MANIFESTS, RegistryClient, RegistryError
+from daemon_shim.mediatypes import INDEXES, MANIFESTS
+from daemon_shim.registry.client import RegistryClient, RegistryError
 from daemon_shim.registry.login import ANONYMOUS
 from tests.daemon_shim.registry.scripted import Reply, Scripted, digest_of, scripted
 from translator.compiled import ImageNeed

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
+from daemon_shim.mediatypes import INDEXES, MANIFESTS
 from daemon_shim.registry.client import (
-    INDEXES,
-    MANIFESTS,
     MAX_DOCUMENT,
     NotThereError,
     RegistryClient,

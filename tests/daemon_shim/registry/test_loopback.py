@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon_shim.registry.client import INDEXES, MANIFESTS, MAX_DOCUMENT
+from daemon_shim.mediatypes import INDEXES, MANIFESTS
+from daemon_shim.registry.client import MAX_DOCUMENT
 from daemon_shim.registry.loopback import LoopbackRegistry
 from daemon_shim.registry.served import Document, Served
 from daemon_shim.session.ingest import Ingest
@@ -175,7 +176,8 @@ def test_a_mount_becomes_an_upload(talk: Talk) -> None:
 
 
 def test_a_manifest_is_a_blob_with_a_tag(talk: Talk, layout: Path, served: Served) -> None:
-    index = json.dumps({"mediaType": INDEXES[0], "manifests": [{"digest": _EMPTY}]}).encode()
+    document = {"schemaVersion": 2, "mediaType": INDEXES[0], "manifests": [{"digest": _EMPTY}]}
+    index = json.dumps(document).encode()
     assert talk.ask("HEAD", "manifests/cache")[0] == 404
     status, headers, _ = talk.ask("PUT", "manifests/cache", index, Content_Type=INDEXES[0])
     assert (status, headers["Docker-Content-Digest"]) == (201, digest_of(index))
@@ -193,7 +195,8 @@ def test_a_manifest_is_a_blob_with_a_tag(talk: Talk, layout: Path, served: Serve
     [
         ("PUT", "manifests/cache", b"", 400),
         ("PUT", "manifests/cache", b"[" * 100_000, 400),
-        ("PUT", "manifests/cache", b'{"mediaType": "text/html", "layers": []}', 400),
+        ("PUT", "manifests/cache", b'{"schemaVersion": 2, "mediaType": "x/y", "layers": []}', 400),
+        ("PUT", "manifests/cache", b'{"layers": [], "records": []}', 400),
         ("PUT", "manifests/cache", b" " * (MAX_DOCUMENT + 1), 413),
         ("PUT", f"manifests/{_EMPTY}", _MANIFEST, 400),
         ("PUT", "manifests/sha256:short", _MANIFEST, 404),
