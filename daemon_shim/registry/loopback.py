@@ -87,8 +87,7 @@ class LoopbackRegistry:
             self._served[path] = served
         return served
 
-    def find(self, path: str) -> Served | None:
-        """The repository of a path, None where there is none."""
+    def _find(self, path: str) -> Served | None:
         with self._lock:
             return self._served.get(path)
 
@@ -115,7 +114,7 @@ class LoopbackRegistry:
     def _talk(self, connection: socket.socket) -> None:
         try:
             with contextlib.suppress(OSError):
-                Handler(connection, self)
+                Handler(connection, self._find)
         finally:
             with self._lock:
                 del self._connections[connection]

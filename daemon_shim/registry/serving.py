@@ -15,16 +15,13 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 from urllib.parse import parse_qs, urlsplit
 
 from daemon_shim.mediatypes import kind_of
 from daemon_shim.registry.client import MAX_DOCUMENT
 from daemon_shim.registry.served import Document, Served
 from daemon_shim.session.ingest import Ingest, Upload, WrongBlobError
-
-if TYPE_CHECKING:
-    from daemon_shim.registry.loopback import LoopbackRegistry
 
 _PIECE = 1 << 20
 _LONGEST_LINE = 1024
@@ -63,15 +60,15 @@ class _Asked:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers all requests of a connection to ``registry``."""
+    """Answers all requests of a connection. ``find`` gives the repository of a path, if any."""
 
     protocol_version = "HTTP/1.1"
     server_version = "buildfile"
     sys_version = ""
     timeout = _IDLE_SECONDS
 
-    def __init__(self, connection: socket.socket, registry: LoopbackRegistry) -> None:
-        self._registry = registry
+    def __init__(self, connection: socket.socket, find: Callable[[str], Served | None]) -> None:
+        self._find = find
         super().__init__(connection, ("", 0), cast("Any", None))
 
     def handle(self) -> None:
@@ -112,7 +109,7 @@ class Handler(BaseHTTPRequestHandler):
         for (method, pattern), answer in _ROUTES.items():
             found = pattern.fullmatch(split.path)
             if found and method == self.command:
-                served = self._registry.find(found["name"])
+                served = self._find(found["name"])
                 if served is None:
                     break
                 query = {key: values[-1] for key, values in parse_qs(split.query).items()}

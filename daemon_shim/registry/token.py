@@ -106,7 +106,7 @@ def _send(request: urllib.request.Request) -> Any:
         raise _StatusError(answer.status)
     try:
         return json.loads(answer.data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise LoginError("the token service answered something else than JSON") from None
 
 

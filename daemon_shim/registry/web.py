@@ -83,6 +83,8 @@ def ask(request: urllib.request.Request, *, seconds: float, limit: int) -> Answe
             )
     except (OSError, HTTPException) as error:
         raise WebError(_reason(error)) from None
+    except ValueError:  # its words may hold the login
+        raise WebError("its address, or the token it gave, cannot be sent") from None
 
 
 def _opened(

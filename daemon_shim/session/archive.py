@@ -139,7 +139,7 @@ class ArchiveReceiver(TreePackets):
 
 
 def header(entry: Stat) -> bytes:
-    """The blocks that stand before an entry's content."""
+    """The blocks that stand before an entry's content. Raises PacketError."""
     kind = entry.mode & GO_TYPE
     info = tarfile.TarInfo(_text(entry.path))
     info.mode = posix_mode(entry.mode)
@@ -162,7 +162,10 @@ def header(entry: Stat) -> bytes:
     info.pax_headers = {
         f"SCHILY.xattr.{_text(name)}": _text(value) for name, value in entry.xattrs.items()
     }
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    try:
+        return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    except ValueError as error:  # the number of a device may be too large
+        raise PacketError(f"{_text(entry.path)} does not fit into an archive: {error}") from error
 
 
 def _text(data: bytes) -> str:

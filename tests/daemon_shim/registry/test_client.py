@@ -125,6 +125,7 @@ def test_manifest_by_digest_and_blob_are_checked(server: Scripted) -> None:
         (Reply(401, {"WWW-Authenticate": "Bearer"}), "no usable address"),
         (Reply(401, {"WWW-Authenticate": 'Bearer realm="file:///etc/passwd"'}), "no usable addr"),
         (Reply(401, {"WWW-Authenticate": 'Bearer realm="http://a.example/"'}), "without TLS"),
+        (Reply(401, {"WWW-Authenticate": f'Bearer realm="https://{"x" * 64}/"'}), "cannot be sent"),
         (Reply(401, {"WWW-Authenticate": 'Odd ="",,,='}), "docker login"),
     ],
 )
@@ -179,6 +180,17 @@ def test_a_token_is_fetched_for_the_repository(server: Scripted) -> None:
     }
     assert _client().find(_repository(server), "1").digest == _DIGEST
     assert server.asked == [(asked, ""), (token, ""), (asked, "Bearer t")]
+
+
+def test_a_token_that_is_no_token_is_an_error_without_it(server: Scripted) -> None:
+    challenge = Reply(401, {"WWW-Authenticate": 'Bearer realm="{base}/token"'})
+    server.replies = {
+        "GET /v2/app/manifests/1": challenge,
+        "GET /token?scope=repository%3Aapp%3Apull": Reply(body=b'{"token": "a\\nb"}'),
+    }
+    with pytest.raises(RegistryError, match="cannot be sent") as caught:
+        _client().manifest(_repository(server), "1")
+    assert "nb" not in str(caught.value)
 
 
 def test_a_login_is_not_sent_without_tls_to_another_machine(

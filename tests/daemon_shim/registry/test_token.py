@@ -144,6 +144,7 @@ def test_login_is_not_reposted(service: Service) -> None:
         ({"POST": (401, {}), "GET": (401, {"details": "s3cret"})}, "login was refused.*401"),
         ({"POST": (500, {})}, "exchange failed.*500"),
         ({"POST": (200, "not JSON")}, "something else than JSON"),
+        ({"POST": (200, "[" * 100_000)}, "something else than JSON"),
         ({"POST": (200, {})}, "without a token"),
         ({"POST": (200, ["token"])}, "without a token"),
         ({"POST": (200, {"access_token": 5})}, "without a token"),

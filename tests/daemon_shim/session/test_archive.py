@@ -168,6 +168,7 @@ def test_a_socket_is_left_out() -> None:
         ([file("../a")], "not in order"),
         ([file("b"), file("a")], "not in order"),
         ([file("a", linkname="../b")], "not a path"),
+        ([stat("a", DEVICE, devmajor=1 << 40)], "does not fit into an archive"),
         ([file("a"), LAST, file("b")], "after the last"),
         ([Packet(type=Packet.PACKET_FIN).SerializeToString()], "an end before the end"),
     ],
