@@ -105,6 +105,23 @@ def run(
     return result.targets[_TARGET]
 
 
+def imported(name: str) -> Builder:
+    """The builder ``MODULE:FUNCTION``, as ``guarded``.
+
+    Raises UsageError where there is none, and BuildFailedError for what its module raises.
+    """
+    from buildfile import faults
+    from buildfile.buildername import find_builder
+    from buildfile.failure import BuildFailedError
+
+    try:
+        return guarded(name, find_builder(name))
+    except UsageError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise BuildFailedError([faults.builder_broken(name, error)]) from error
+
+
 def guarded(name: str, builder: Builder) -> Builder:
     """A builder whose own exceptions become failures with a name, for commands."""
     from buildfile import faults

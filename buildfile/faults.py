@@ -258,6 +258,16 @@ def builder_failed(name: str, error: BaseException) -> Diagnostic:
     )
 
 
+def builder_broken(name: str, error: BaseException) -> Diagnostic:
+    """The module of a builder raised an exception while it was imported."""
+    what = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return Diagnostic(
+        code="builder-broken",
+        message=f"the module of the builder {name} cannot be imported: {what}",
+        log=tuple(_own_frames(error, caller="<frozen importlib")),
+    )
+
+
 def no_such_path(target: str, path: str) -> Diagnostic:
     """A path that was asked for is not in a target's result."""
     return Diagnostic(
@@ -267,12 +277,18 @@ def no_such_path(target: str, path: str) -> Diagnostic:
     )
 
 
-def _own_frames(error: BaseException) -> list[str]:
-    """The traceback from the builder's own first line on."""
+def _own_frames(error: BaseException, caller: str = "") -> list[str]:
+    """The traceback from the builder's own first line on.
+
+    Before it are all frames up to the first in a file whose name begins with ``caller``, such as
+    the machinery of imports, which is left out throughout.
+    """
     import traceback
 
-    frames = traceback.extract_tb(error.__traceback__)[1:]
-    return "".join(traceback.format_list(frames)).splitlines()
+    frames = iter(traceback.extract_tb(error.__traceback__))
+    next((each for each in frames if each.filename.startswith(caller)), None)
+    own = [each for each in frames if not (caller and each.filename.startswith(caller))]
+    return "".join(traceback.format_list(own)).splitlines()
 
 
 def unreadable_source(source: str, reason: str, span: Span | None) -> Diagnostic:

@@ -82,10 +82,6 @@ class GatewayBuild(Client):
         """
         self._finish(returning.succeeded(self._calls, result))
 
-    def return_error(self, code: str, message: str) -> None:
-        """End the build with an error; ``code`` is a gRPC status name such as ``UNKNOWN``."""
-        self._finish(returning.failure(code, message))
-
     def run(self, builder: Builder) -> BaseException | None:
         """End the build with what a builder comes to, and give what the builder raised."""
         end = returning.outcome(builder, self, self._calls)

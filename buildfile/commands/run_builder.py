@@ -65,11 +65,10 @@ def command(name: str, **given: Any) -> None:
     The same function runs in an image, as a frontend: python -m buildfile.frontend. What was made
     is printed on standard output, one a line.
     """
-    from buildfile.buildername import find_builder
-    from buildfile.builders import RunOptions, guarded, run
+    from buildfile.builders import RunOptions, imported, run
     from buildfile.commands.build import agent, secret
 
-    builder = guarded(name, find_builder(name))
+    builder = imported(name)
     options = RunOptions(
         opts=dict(assignment(each, "--opt") for each in given["opts"]),
         folders=dict(assignment(each, "--local") for each in given["folders"]),
