@@ -39,6 +39,15 @@ from translator.llb.imageconfig import DEFAULT_PATH
 from translator.llb.laid import laid
 from translator.llb.layers import Layers
 from translator.llb.paths import WILDCARD
+from translator.llb.rebuilding import (
+    Rebuilding,
+    each_exec,
+    each_using,
+    noted,
+    rebuilt,
+    uses,
+    without,
+)
 from translator.llb.sources import LOCAL, program_vertex
 from translator.llb.wrapped import HOW as STARTED_BY_HELPER
 from translator.llb.wrapped import wrapped
@@ -82,12 +91,12 @@ def lower(graph: Graph, terms: Terms) -> tuple[Graph, tuple[Program, ...]]:
 
 def set_default_path(graph: Graph, terms: Terms) -> Graph:
     """Put PATH into the environment where the daemon would not."""
-    return _each_using(graph, "exec.meta.setsdefaultpath", _with_path)
+    return each_using(graph, "exec.meta.setsdefaultpath", _with_path)
 
 
 def give_writable_mounts_an_output(graph: Graph, terms: Terms) -> Graph:
     """Make writable bind mounts outputs of their own that nobody uses."""
-    return _each_using(graph, "exec.mount.bind.readwrite-nooutput", _with_outputs)
+    return each_using(graph, "exec.mount.bind.readwrite-nooutput", _with_outputs)
 
 
 def name_the_default_branch(graph: Graph, terms: Terms) -> Graph:
@@ -111,7 +120,7 @@ def copy_a_folder_of_a_repository(graph: Graph, terms: Terms) -> Graph:
 
     def lowered(vertex: Vertex, builder: GraphBuilder) -> Edge:
         source = vertex.payload
-        if not isinstance(source, SourceOp) or not _uses(vertex, "source.git.subdir"):
+        if not isinstance(source, SourceOp) or not uses(vertex, "source.git.subdir"):
             return builder.add(vertex)
         repository, _, fragment = source.identifier.partition("#")
         ref, _, folder = fragment.partition(":")
@@ -123,7 +132,7 @@ def copy_a_folder_of_a_repository(graph: Graph, terms: Terms) -> Graph:
         )
         checkout = builder.add(
             replace(
-                _without(vertex, "source.git.subdir", "source.git.keepgitdir", "git.history"),
+                without(vertex, "source.git.subdir", "source.git.keepgitdir", "git.history"),
                 payload=whole,
                 name=vertex.name.removesuffix(f":{folder}"),
             )
@@ -153,14 +162,14 @@ def pull_layouts(graph: Graph, terms: Terms) -> Graph:
 
     def lowered(vertex: Vertex) -> Vertex:
         source = vertex.payload
-        if not isinstance(source, SourceOp) or not _uses(vertex, "source.ocilayout"):
+        if not isinstance(source, SourceOp) or not uses(vertex, "source.ocilayout"):
             return vertex
         name = terms.layouts.get(dict(source.attrs).get("oci.store", ""))
         if not name:
-            return _noted(vertex, ("source.ocilayout",), terms.no_layouts)
+            return noted(vertex, ("source.ocilayout",), terms.no_layouts)
         digest = source.identifier.rpartition("@")[2]
         return replace(
-            _without(vertex, "source.ocilayout"),
+            without(vertex, "source.ocilayout"),
             payload=SourceOp(identifier=f"docker-image://{name}@{digest}"),
             uses=(Use("source.image", vertex.span),),
             detours=(Detour("source.ocilayout", _BY_REGISTRY, vertex.span),),
@@ -185,7 +194,7 @@ def select_whole_trees(graph: Graph, terms: Terms) -> Graph:
             return op
         return replace(op, mounts=tuple(map(_with_selector, op.mounts)))
 
-    return _each_exec(graph, lowered)
+    return each_exec(graph, lowered)
 
 
 def lay_trees_with_a_helper(graph: Graph, terms: Terms) -> Graph:
@@ -202,7 +211,7 @@ def lay_trees_with_a_helper(graph: Graph, terms: Terms) -> Graph:
             return work.add(vertex)
         lacking, stack = _lacking(vertex, _TREE_FEATURES, terms), layers.stack(work.position)
         if stack is None:
-            return work.add(_noted(vertex, lacking, _UNSEEN))
+            return work.add(noted(vertex, lacking, _UNSEEN))
         if isinstance(vertex.payload, MergeOp) and layers.removes(stack):
             lacking = lacking or tuple(filter(terms.lack, ("merge.removals",)))
         if not lacking:
@@ -377,76 +386,10 @@ def _without_help(vertex: Vertex, lacking: Collection[str], platform: Platform |
     """Say with what is lacking that the helper is for other platforms."""
     known = " and ".join(helper.PLATFORMS)
     note = f"the helper program for it is for {known}, and not for {platform}" if platform else ""
-    return _noted(vertex, lacking, note)
+    return noted(vertex, lacking, note)
 
 
-# --- ways to change graphs -------------------------------------------------------------------
-
-
-class Rebuilding(GraphBuilder):
-    """A graph in the making out of the vertices of another one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._places: list[Edge] = []
-
-    @property
-    def position(self) -> int:
-        """Which vertex of the old graph comes next."""
-        return len(self._places)
-
-    def place(self, edge: Edge) -> Edge:
-        """Where an edge of the old graph is in the new one."""
-        place = self._places[edge.vertex]
-        return replace(place, output=edge.output) if edge.output else place
-
-    def put(self, edge: Edge) -> None:
-        """Have ``edge`` be the vertex that came next."""
-        self._places.append(edge)
-
-
-def rebuilt(graph: Graph, change: Callable[[Vertex, Rebuilding], Edge]) -> Graph:
-    """The graph with each vertex put into a new one by ``change``, which gives its first output.
-
-    The vertex that ``change`` gets has the edges of the new graph.
-    """
-    work = Rebuilding()
-    for vertex in graph.vertices:
-        inputs = tuple(map(work.place, vertex.inputs))
-        work.put(change(replace(vertex, inputs=inputs), work))
-    return work.build(tuple(root and work.place(root) for root in graph.roots))
-
-
-def _uses(vertex: Vertex, feature: str) -> bool:
-    return any(use.feature == feature for use in vertex.uses)
-
-
-def _without(vertex: Vertex, *features: str) -> Vertex:
-    return replace(vertex, uses=tuple(use for use in vertex.uses if use.feature not in features))
-
-
-def _noted(vertex: Vertex, features: Collection[str], note: str) -> Vertex:
-    """Say with what is lacking why there is no other way."""
-    uses = (replace(use, note=note) if use.feature in features else use for use in vertex.uses)
-    return replace(vertex, uses=tuple(uses))
-
-
-def _each_using(graph: Graph, feature: str, change: Callable[[ExecOp], ExecOp]) -> Graph:
-    def lowered(vertex: Vertex) -> Vertex:
-        uses = tuple(use for use in vertex.uses if use.feature != feature)
-        if len(uses) == len(vertex.uses) or not isinstance(vertex.payload, ExecOp):
-            return vertex
-        return replace(vertex, payload=change(vertex.payload), uses=uses)
-
-    return replace(graph, vertices=tuple(map(lowered, graph.vertices)))
-
-
-def _each_exec(graph: Graph, change: Callable[[ExecOp], ExecOp]) -> Graph:
-    def lowered(vertex: Vertex) -> Vertex:
-        op = vertex.payload
-        return replace(vertex, payload=change(op)) if isinstance(op, ExecOp) else vertex
-
-    return replace(graph, vertices=tuple(map(lowered, graph.vertices)))
+# --- parts of rules --------------------------------------------------------------------------
 
 
 def _with_ref(vertex: Vertex) -> Vertex:
