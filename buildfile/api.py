@@ -139,8 +139,9 @@ def prepare_targets(
 ) -> Plan:
     """As ``prepare``, for targets that may differ from what the build file says of them."""
     from buildfile.cachesearch import forgives, searched
+    from buildfile.draft import draft, needed_images
     from buildfile.images import resolve_images
-    from buildfile.plan import draft, needed_images, plan
+    from buildfile.plan import plan
     from buildfile.supplies import read_logins
     from daemon_shim.registry.client import RegistryClient
     from daemon_shim.session.auth import Auth
@@ -170,8 +171,9 @@ def foresee(
     Registries are asked from here. An image that cannot be had stays unpinned, what its config says
     is left out, and a warning names it. Raises InvalidFileError.
     """
+    from buildfile.draft import draft, needed_images
     from buildfile.images import resolve_without_daemon
-    from buildfile.plan import draft, needed_images, plan
+    from buildfile.plan import plan
     from buildfile.supplies import read_logins
     from daemon_shim.registry.client import RegistryClient
 

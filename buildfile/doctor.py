@@ -45,8 +45,8 @@ def abilities(info: DaemonInfo) -> tuple[Ability, ...]:
     return (*_around(info), *_of_graph(info))
 
 
-# What plans do where a daemon lacks the feature: buildfile/plan.py, buildfile/exports.py and
-# buildfile/caches.py.
+# What plans do where a daemon lacks it: buildfile/draft.py, buildfile/plan.py, buildfile/exports.py
+# and buildfile/caches.py.
 _AROUND: Mapping[tuple[str, str], str] = {
     ("exporter", "tar"): "an archive made here of a local output, for one platform",
     ("several", "exporters"): "each in a build of its own, with shared steps",

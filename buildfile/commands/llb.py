@@ -87,9 +87,10 @@ def _definition(
 def _asked(project: Project, target: Target, platform: str | None, choice: DaemonChoice) -> bytes:
     """The definition as a build would send it to a daemon. Raises RefusedError."""
     from buildfile.connect import connected
+    from buildfile.draft import Draft, needed_images
     from buildfile.images import resolve_images
     from buildfile.loopback import Loopback
-    from buildfile.plan import Draft, needed_images, plan
+    from buildfile.plan import plan
     from buildfile.supplies import read_logins
     from daemon_shim.registry.client import RegistryClient
     from daemon_shim.session.auth import Auth

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from buildfile.draft import draft
 from buildfile.files import LoadOptions, load_project
 from buildfile.loopback import Loopback
-from buildfile.plan import Plan, draft, plan
+from buildfile.plan import Plan, plan
 from daemon_shim.info import DaemonInfo
 from translator.project import Project
 

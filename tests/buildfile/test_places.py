@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from buildfile.draft import draft
 from buildfile.exits import UsageError
 from buildfile.files import LoadOptions
 from buildfile.places import check_places
-from buildfile.plan import draft
 from tests.buildfile.projects import project
 from tests.daemon_shim.infos import info
 from translator.diagnostic import InvalidCommandError, InvalidFileError
