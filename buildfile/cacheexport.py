@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 
 from buildfile.cachefolder import CacheFolder
-from buildfile.cacheprune import Policy, prune
 from buildfile.caches import SERVED_TAG, PlannedCache
 from buildfile.ocilayout import Descriptor, LayoutError
 from daemon_shim.mediatypes import kind_of
@@ -80,6 +79,8 @@ class CacheExport:
         elif not self._written:
             yield f"no cache was written to {self.planned.folder}: the daemon sent none"
         if self.planned.resets:
+            from buildfile.cacheprune import Policy, prune
+
             try:
                 prune(self._folder, Policy(min_age=time.time() - self._began))
             except LayoutError as error:

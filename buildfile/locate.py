@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from buildfile import private
-
 
 @dataclass(frozen=True, kw_only=True)
 class Located:
@@ -33,6 +31,8 @@ def locate(
     for address, origin in _usual_places(environment):
         if _listens(address):
             return Located(address=address, origin=origin)
+    from buildfile import private
+
     record = private.start(environment, say)
     return Located(address=record.address, origin=f"private {record.kind}")
 

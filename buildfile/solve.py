@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from buildfile.cacheexport import CacheError, CacheExport
 from buildfile.cachefolder import CacheFolder
@@ -19,15 +20,11 @@ from buildfile.layoutoutput import LayoutOutput
 from buildfile.ocilayout import LayoutError
 from buildfile.plan import Job
 from buildfile.supplies import Supplies
-from daemon_shim.builder import Builder, Client
 from daemon_shim.client import Daemon
-from daemon_shim.engine import EngineClient, RegistryLogin
 from daemon_shim.errors import CancelledError, DaemonError
 from daemon_shim.events import Event
-from daemon_shim.gateway import BuilderRun, GatewayBuild
 from daemon_shim.job import Job as Solve
 from daemon_shim.request import SolveRequest
-from daemon_shim.results import Result
 from daemon_shim.session.content import Content
 from daemon_shim.session.filesend import FileSend
 from daemon_shim.session.filesync import FileSync, LocalFolder, SourceFault
@@ -37,6 +34,11 @@ from daemon_shim.session.memory import MemoryFolder
 from daemon_shim.session.outputs import FileOutput, FolderOutput, Output, StreamOutput
 from daemon_shim.session.service import Service
 from translator.reference import Reference
+
+if TYPE_CHECKING:
+    from daemon_shim.builder import Builder, Client
+    from daemon_shim.gateway import BuilderRun
+    from daemon_shim.results import Result
 
 
 class SourceFaultError(DaemonError):
@@ -191,6 +193,8 @@ class Solving:
         if self._is_plain:
             definition = self._job.parts[0].definition
             return self._watched(self._daemon.start(replace(request, definition=definition)))
+        from daemon_shim.gateway import BuilderRun, GatewayBuild
+
         steer = self._steer
         with GatewayBuild(
             self._daemon, request, product=steer.product, inputs=steer.inputs, say=steer.say
@@ -209,14 +213,13 @@ class Solving:
 
     def _push(self) -> Mapping[str, str]:
         """What the engine's exporter leaves to us: it names no images, and pushes none."""
-        engine = EngineClient(self._daemon.wire.transport, timeout=self._daemon.wire.timeout)
         told: dict[str, str] = {}
         for each in self._job.exports:
             if each.by_engine and each.exporter:
                 told["image.name"] = each.exporter.attrs.get("name", "")
             for name in each.push:
                 self._go_on()
-                digest = engine.push_image(name, login=_login(name, self._supplies))
+                digest = _push(name, self._daemon, self._supplies)
                 told |= {"containerimage.digest": digest} if digest else {}
         return told
 
@@ -226,6 +229,8 @@ def deliver(job: Job) -> Builder:
     imports = options(job.cache_imports)
 
     def build(client: Client) -> Result:
+        from daemon_shim.results import Result
+
         refs = {
             str(part.platform): client.solve(
                 part.definition, evaluate=False, cache_imports=imports
@@ -315,12 +320,19 @@ def _cause(
     return next((each.error for each in receivers if each and each.error), error)
 
 
-def _login(name: str, supplies: Supplies) -> RegistryLogin:
+def _push(name: str, daemon: Daemon, supplies: Supplies) -> str:
+    """Have the engine push an image; return the digest, '' where it tells none."""
+    from daemon_shim.engine import EngineClient, RegistryLogin
+
     host = Reference.parse(name).domain
     login = supplies.logins.login(host)
-    return RegistryLogin(
-        username=login.username,
-        password=login.secret,
-        identity_token=login.identity_token,
-        server=host,
+    engine = EngineClient(daemon.wire.transport, timeout=daemon.wire.timeout)
+    return engine.push_image(
+        name,
+        login=RegistryLogin(
+            username=login.username,
+            password=login.secret,
+            identity_token=login.identity_token,
+            server=host,
+        ),
     )

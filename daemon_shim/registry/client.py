@@ -11,15 +11,17 @@ import hashlib
 import json
 import re
 import threading
-import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 
 from daemon_shim.mediatypes import INDEXES, MANIFESTS
+from daemon_shim.registry.hosts import WebError, is_here
 from daemon_shim.registry.login import ANONYMOUS, Login, LoginError
 from daemon_shim.registry.token import TokenRequest, fetch_token
-from daemon_shim.registry.web import Answer, WebError, ask, is_here
+
+if TYPE_CHECKING:
+    from daemon_shim.registry.web import Answer
 
 MAX_DOCUMENT = 4 << 20
 """Bytes of a manifest or a config; daemons read no more (v0.32)."""
@@ -141,7 +143,11 @@ class RegistryClient:
         raise _refusal(repository, answer)
 
     def _send(self, place: str, method: str, headers: Mapping[str, str], key: str) -> Answer:
-        request = urllib.request.Request(  # noqa: S310 - its scheme is http or https
+        from urllib.request import Request
+
+        from daemon_shim.registry.web import ask
+
+        request = Request(  # noqa: S310 - its scheme is http or https
             place, headers=dict(headers), method=method
         )
         if key:
@@ -213,6 +219,8 @@ def _check(data: bytes, digest: str) -> None:
 
 
 def _seconds(text: str | None) -> float | None:
+    from email.utils import parsedate_to_datetime
+
     try:
         return parsedate_to_datetime(text).timestamp() if text else None
     except ValueError:

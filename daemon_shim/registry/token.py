@@ -10,14 +10,13 @@ from __future__ import annotations
 import base64
 import json
 import time
-import urllib.parse
-import urllib.request
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
+from daemon_shim.registry.hosts import WebError, host_of, is_here
 from daemon_shim.registry.login import ANONYMOUS, Login, LoginError
-from daemon_shim.registry.web import WebError, ask, host_of, is_here
 
 _CLIENT = "buildfile"
 _SECONDS = 30.0
@@ -83,24 +82,30 @@ def _post(wanted: TokenRequest, login: Login) -> Token:
     form = grant | {"client_id": _CLIENT, "service": wanted.service}
     if wanted.scopes:
         form["scope"] = " ".join(wanted.scopes)
-    body = urllib.parse.urlencode(form).encode()
-    return _token(_send(urllib.request.Request(wanted.realm, body)))  # noqa: S310 - checked before
+    return _token(_send(wanted.realm, body=urlencode(form).encode()))
 
 
 def _get(wanted: TokenRequest, login: Login) -> Token:
     query = [("service", wanted.service)] if wanted.service else []
     query += [("scope", scope) for scope in wanted.scopes]
     mark = "&" if "?" in wanted.realm else "?"
-    place = wanted.realm + mark + urllib.parse.urlencode(query)
-    request = urllib.request.Request(place)  # noqa: S310 - checked before
+    place = wanted.realm + mark + urlencode(query)
+    authorization = ""
     if secret := login.identity_token or login.secret:
         username = "" if login.identity_token else login.username
         basic = base64.b64encode(f"{username}:{secret}".encode()).decode()
-        request.add_unredirected_header("Authorization", f"Basic {basic}")
-    return _token(_send(request))
+        authorization = f"Basic {basic}"
+    return _token(_send(place, authorization=authorization))
 
 
-def _send(request: urllib.request.Request) -> Any:
+def _send(place: str, *, body: bytes | None = None, authorization: str = "") -> Any:
+    from urllib.request import Request
+
+    from daemon_shim.registry.web import ask
+
+    request = Request(place, body)  # noqa: S310 - checked before
+    if authorization:
+        request.add_unredirected_header("Authorization", authorization)
     answer = ask(request, seconds=_SECONDS, limit=_MAX_ANSWER)
     if not answer.ok:
         raise _StatusError(answer.status)

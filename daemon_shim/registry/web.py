@@ -2,25 +2,23 @@
 
 What a request has in ``Authorization`` goes to its own host only. A redirect never leads from TLS
 to plain HTTP, nor from another host to this machine.
+
+Import it where something is asked: most builds ask no registry.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 import time
 import urllib.error
-import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage
 from typing import IO, Any
 
+from daemon_shim.registry.hosts import WebError, host_of, is_here
+
 _PIECE = 64 << 10
-
-
-class WebError(Exception):
-    """Nobody answered, or not in a way that can be used. The text says why, without secrets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,27 +34,6 @@ class Answer:
     def ok(self) -> bool:
         """Whether the status says that it is what was asked for."""
         return 200 <= self.status < 300
-
-
-def is_here(host: str) -> bool:
-    """Whether a host (without port) is this machine by its name."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-def host_of(place: str) -> tuple[str, str]:
-    """The scheme and the host of an address. Raises WebError for what is no address of the web."""
-    try:
-        split = urllib.parse.urlsplit(place)
-        host = split.hostname or ""
-        _ = split.port
-    except ValueError:
-        host = ""
-    if not host or split.scheme not in ("https", "http"):
-        raise WebError(f"{place!r} is no address that can be asked")
-    return split.scheme, host
 
 
 def ask(request: urllib.request.Request, *, seconds: float, limit: int) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -16,6 +17,8 @@ ALGORITHMS = {"sha256": 64, "sha384": 96, "sha512": 128}
 """Those that daemons know (opencontainers/go-digest), with the number of their hex digits."""
 
 _HEX = re.compile("[0-9a-f]+")
+_LINKED = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
+"""What opening a symlink as what it is not gives, by system: then the slow way finds the blob."""
 
 
 def blob_path(digest: str) -> str:
@@ -32,19 +35,34 @@ def open_blob(layout: Path, digest: str) -> int:
     A symlink is followed only to what is in the folder. Raises ValueError for what is no digest,
     PermissionError where a symlink leads out, and any other OSError of opening.
     """
-    folder = os.path.realpath(layout)
-    place = os.path.realpath(f"{folder}/{blob_path(digest)}")
-    if os.path.commonpath((folder, place)) != folder:
-        raise PermissionError(f"the symlink of blob {digest} leads out of the layout")
-    root = Root(folder)
+    path = blob_path(digest)
     try:
-        fd = root.open_file(*os.path.split(os.path.relpath(place, folder)))
-    finally:
-        root.close()
+        fd = _open_below(os.fspath(layout), path)
+    except OSError as error:
+        if error.errno not in _LINKED:
+            raise
+        fd = _open_below(*_resolved(layout, path, digest))
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise FileNotFoundError(f"blob {digest} is not a file")
     return fd
+
+
+def _open_below(folder: str, path: str) -> int:
+    root = Root(folder)
+    try:
+        return root.open_file(*os.path.split(path))
+    finally:
+        root.close()
+
+
+def _resolved(layout: Path, path: str, digest: str) -> tuple[str, str]:
+    """The folder and the blob's path below it, without symlinks."""
+    folder = os.path.realpath(layout)
+    place = os.path.realpath(f"{folder}/{path}")
+    if os.path.commonpath((folder, place)) != folder:
+        raise PermissionError(f"the symlink of blob {digest} leads out of the layout")
+    return folder, os.path.relpath(place, folder)
 
 
 @dataclass(frozen=True, kw_only=True)

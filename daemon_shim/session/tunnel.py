@@ -101,12 +101,10 @@ class Tunnel:
 
     def send(self, chunks: Iterable[Buffer]) -> None:
         """Send bytes into the stream, as one message, uncopied."""
-        parts = list(chunks)
-        size = sum(map(len, parts))
-        field = bytes((_FIELD,)) + varint(size)
-        self._connection.send_data(self._stream, prefix(len(field) + size) + field)
-        for part in parts:
-            self._connection.send_data(self._stream, part)
+        data = b"".join(chunks)
+        field = bytes((_FIELD,)) + varint(len(data))
+        self._connection.send_data(self._stream, prefix(len(field) + len(data)) + field)
+        self._connection.send_data(self._stream, data)
 
     def close(self) -> None:
         """End our side of the stream, after all that is queued."""
