@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -85,6 +86,8 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> N
         progress=given["progress"],
         metadata_file=given["metadata_file"],
     )
+    importlib.import_module("buildfile.runner")  # with nearly all that is not loaded yet
+    gc.freeze()  # all this stays: collections need not look at it
     gc.enable()  # from here on it may take hours
     result = api.build(project, targets, options=options)
     if not result.streamed:
