@@ -295,3 +295,22 @@ def test_little_is_loaded_for_little(tmp_path: Path, arguments: list[str]) -> No
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.endswith("loaded []\n")
+
+
+_RARE = ("urllib.request", "http.client", "daemon_shim.gateway", "daemon_shim.engine")
+
+
+def test_a_plain_build_does_without_what_few_builds_need() -> None:
+    needed = "buildfile.runner, buildfile.cachesearch, daemon_shim.session.auth"
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys, {needed}\nprint([name for name in {_RARE!r} if name in sys.modules])",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])},
+    )
+    assert found.stdout == "[]\n"
