@@ -30,6 +30,9 @@ from translator.reference import Reference
 
 _Place: TypeAlias = tuple[str, bool]  # its ref, and whether the registry has no TLS
 _AT_ONCE = 8
+_FORGIVING: releases.Release = (0, 5, 0)
+"""The first release that builds without a cache that it cannot import (measured: v0.3.3 and v0.4.0
+fail, v0.5.1 does not)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +49,9 @@ class _Answer:
 def forgives(info: DaemonInfo) -> bool:
     """Whether a build on the daemon goes on without a cache that it cannot import.
 
-    Before v0.5 it fails with "error on cache query" (measured on v0.3.3, v0.4.0 and v0.5.1).
+    Older ones fail with "error on cache query".
     """
-    return info.release >= (0, 5, 0)
+    return info.release >= _FORGIVING
 
 
 def searched(plan: Plan, client: RegistryClient) -> Plan:
