@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from buildfile.connect import DaemonChoice, connected
+from buildfile.connect import DaemonChoice
 from buildfile.exits import UsageError
 from buildfile.files import LoadOptions, load_project
 from buildfile.loopback import Loopback
@@ -19,13 +19,8 @@ from translator.target import Secret, SshAgent
 if TYPE_CHECKING:
     from buildfile.plan import Plan
     from buildfile.results import BuildResult
-    from buildfile.supplies import Supplies
-    from daemon_shim.client import Daemon
     from daemon_shim.info import DaemonInfo
     from translator.project import Project
-    from translator.target import Target
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +77,9 @@ def build(
     what is wrong on this side, RefusedError for what the daemon cannot do, UnreachableError or
     TlsError where it cannot be reached, BuildFailedError when a step fails.
     """
-    from buildfile.display import choose
-    from buildfile.places import check_places
-    from buildfile.runner import Runner
+    from buildfile.display import shown
+    from buildfile.site import opened
+    from buildfile.supplies import needed
 
     options = options or BuildOptions()
     choice = daemon if isinstance(daemon, DaemonChoice) else options.daemon
@@ -92,75 +87,19 @@ def build(
         choice = DaemonChoice(address=daemon)
     if choice.folder is None:
         choice = replace(choice, folder=project.files[0].folder)
-    project.select(targets)  # a wrong name needs no daemon to be told of
+    selected = project.select(targets)  # a wrong name needs no daemon to be told of
     if options.metadata_file:
         _check_writable(options.metadata_file)
-    display = choose(options.progress, sys.stderr, options.variables())
-    try:
-        with connected(choice, display.say) as open_, Loopback(open_) as loopback:
-            plan = prepare(project, targets, open_, options, loopback)
-            plan.require()
-            supplies = supply(project, plan, options)
-            check_places(
-                [(job.target, each) for job in plan.jobs for each in job.exports], sys.stdout
-            )
-            for warning in plan.warnings:
-                display.say(f"warning: {warning.message}")
-            result = Runner(plan, open_, supplies, display).run()
-    finally:
-        display.close(None)
+    environment = options.variables()
+    with (
+        shown(options.progress, sys.stderr, environment) as display,
+        opened(choice, display.say, environment) as site,
+    ):
+        plan = site.plan(project, selected, no_cache=options.no_cache)
+        result = site.build(plan, display, *needed(project, plan, options.secrets, options.agents))
     if options.metadata_file:
         _write_metadata(options.metadata_file, result)
     return result
-
-
-def prepare(
-    project: Project,
-    targets: Sequence[str],
-    daemon: Daemon,
-    options: BuildOptions,
-    loopback: Loopback,
-) -> Plan:
-    """Plan a build on an open daemon: images resolved, everything compiled, nothing built.
-
-    Caches in registries are looked up for a daemon that would fail without them.
-    The plan can be carried out for as long as ``loopback``, which is the daemon's, is open. Raises
-    InvalidFileError and BuildFailedError (an image that cannot be resolved).
-    """
-    return prepare_targets(project, project.select(targets), daemon, options, loopback)
-
-
-def prepare_targets(
-    project: Project,
-    targets: Sequence[Target],
-    daemon: Daemon,
-    options: BuildOptions,
-    loopback: Loopback,
-) -> Plan:
-    """As ``prepare``, for targets that may differ from what the build file says of them."""
-    from buildfile.cachesearch import forgives, searched
-    from buildfile.draft import draft, needed_images
-    from buildfile.images import resolve_images
-    from buildfile.plan import plan
-    from buildfile.supplies import read_logins
-    from daemon_shim.registry.client import RegistryClient
-    from daemon_shim.session.auth import Auth
-
-    environment = options.variables()
-    epoch = environment.get("SOURCE_DATE_EPOCH", "")
-    drafts = draft(project, targets, daemon.info(), epoch)
-    logins = Auth(read_logins(environment))
-    client = RegistryClient(logins.login)
-    images = resolve_images(needed_images(drafts), daemon, services=[logins], client=client)
-    made = plan(
-        drafts,
-        daemon.info(),
-        images,
-        loopback=loopback,
-        no_cache=options.no_cache,
-        environment=environment,
-    )
-    return made if forgives(made.info) else searched(made, client)
 
 
 def foresee(
@@ -191,28 +130,6 @@ def foresee(
         environment=environment,
     )
     return replace(made, warnings=(*made.warnings, *unknown))
-
-
-def supply(project: Project, plan: Plan, options: BuildOptions) -> Supplies:
-    """Open the secrets, agents and logins that a plan's steps ask for."""
-    from buildfile.supplies import gather, read_logins
-
-    secrets = {**project.secrets, **{each.id: each for each in options.secrets}}
-    agents = {**project.ssh, **{each.id: each for each in options.agents}}
-    parts = [part for job in plan.jobs for part in job.parts]
-    wanted = (*(part.secrets for part in parts), *(job.target.secrets for job in plan.jobs))
-    environment = options.variables()
-    return gather(
-        _used(secrets, wanted),
-        _used(agents, (part.ssh for part in parts)),
-        read_logins(environment),
-        environment,
-    )
-
-
-def _used(known: Mapping[str, T], groups: Iterable[Iterable[str]]) -> list[T]:
-    names = {name for group in groups for name in group}
-    return [known[name] for name in sorted(names & known.keys())]
 
 
 def _check_writable(path: str) -> None:

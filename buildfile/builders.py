@@ -6,13 +6,14 @@ progress and failures are those of every other build.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from buildfile.connect import DaemonChoice, connected
+from buildfile.connect import DaemonChoice
 from buildfile.exits import UsageError
 from translator.inputs import FieldOption, Inputs
 from translator.span import SourceFile
@@ -65,43 +66,28 @@ def run(
     for outputs that the daemon cannot make, UnreachableError or TlsError where it cannot be
     reached, BuildFailedError when a step or an output fails.
     """
-    from buildfile.api import BuildOptions, prepare
-    from buildfile.display import choose
-    from buildfile.loopback import Loopback
-    from buildfile.places import check_places
-    from buildfile.runner import Runner
+    from buildfile.display import shown
+    from buildfile.site import opened
     from buildfile.solve import Steer
-    from buildfile.supplies import gather, read_logins
 
     options = options or RunOptions()
     choice = daemon if isinstance(daemon, DaemonChoice) else DaemonChoice(address=daemon)
-    settings = BuildOptions(environment=options.environment)
+    environment = os.environ if options.environment is None else options.environment
     folders = {name: _folder(name, path) for name, path in options.folders.items()}
     project = _project(options)
-    display = choose(options.progress, sys.stderr, settings.variables())
-    try:
-        with connected(choice, display.say) as open_, Loopback(open_) as loopback:
-            plan = prepare(project, (), open_, settings, loopback)
-            plan.require()
-            check_places([(j.target, each) for j in plan.jobs for each in j.exports], sys.stdout)
-            supplies = gather(
-                options.secrets,
-                options.agents,
-                read_logins(settings.variables()),
-                settings.variables(),
-            )
-            steer = Steer(
-                builder=builder,
-                opts=options.opts,
-                folders=folders,
-                inputs=options.inputs,
-                product=options.product,
-                entitlements=options.allow,
-                say=display.say,
-            )
-            result = Runner(plan, open_, supplies, display, lambda job: steer).run()
-    finally:
-        display.close(None)
+    with shown(options.progress, sys.stderr, environment) as display:
+        steer = Steer(
+            builder=builder,
+            opts=options.opts,
+            folders=folders,
+            inputs=options.inputs,
+            product=options.product,
+            entitlements=options.allow,
+            say=display.say,
+        )
+        with opened(choice, display.say, environment) as site:
+            plan = site.plan(project, project.select(()))
+            result = site.build(plan, display, options.secrets, options.agents, lambda job: steer)
     return result.targets[_TARGET]
 
 

@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from buildfile import faults
-from buildfile.connect import connected
 from buildfile.exits import UsageError
 from buildfile.failure import BuildFailedError
 
@@ -33,24 +32,19 @@ def look(
     Of several platforms the first counts. Raises as ``api.build`` does; BuildFailedError where
     there is no such path.
     """
-    from buildfile.api import prepare_targets, supply
-    from buildfile.display import choose
-    from buildfile.loopback import Loopback
-    from buildfile.runner import Runner
+    from buildfile.display import shown
+    from buildfile.site import opened
+    from buildfile.supplies import needed
 
     target = _bare(project, name)
-    display = choose(options.progress, sys.stderr, options.variables())
-    try:
-        with (
-            connected(options.daemon, display.say) as daemon,
-            Loopback(daemon) as loopback,
-        ):
-            plan = prepare_targets(project, [target], daemon, options, loopback)
-            plan.require()
-            supplies = supply(project, plan, options)
-            Runner(plan, daemon, supplies, display, lambda job: _steer(job, path, show)).run()
-    finally:
-        display.close(None)
+    environment = options.variables()
+    with (
+        shown(options.progress, sys.stderr, environment) as display,
+        opened(options.daemon, display.say, environment) as site,
+    ):
+        plan = site.plan(project, [target])
+        used = needed(project, plan, options.secrets, options.agents)
+        site.build(plan, display, *used, lambda job: _steer(job, path, show))
 
 
 def _bare(project: Project, name: str) -> Target:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from buildfile import faults
 from buildfile.exits import UsageError
@@ -19,9 +19,13 @@ from translator.diagnostic import Diagnostic, InvalidFileError
 from translator.target import Secret, SshAgent
 
 if TYPE_CHECKING:
-    from daemon_shim.registry.config import DockerConfig
+    from buildfile.plan import Plan
+    from daemon_shim.session.auth import Auth
     from daemon_shim.session.service import Service
     from daemon_shim.session.ssh_agent import Agent
+    from translator.project import Project
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,32 +34,48 @@ class Supplies:
 
     secrets: Mapping[str, Callable[[], bytes]] = field(repr=False)
     agents: Mapping[str, Agent] = field(repr=False)
-    logins: DockerConfig = field(repr=False)
+    logins: Auth = field(repr=False)
 
     def services(self) -> list[Service]:
         """The session services that serve them."""
-        from daemon_shim.session.auth import Auth
         from daemon_shim.session.secrets import Secrets
         from daemon_shim.session.ssh import Ssh
 
-        return [Secrets(self.secrets), Ssh(self.agents), Auth(self.logins)]
+        return [Secrets(self.secrets), Ssh(self.agents), self.logins]
 
 
-def read_logins(environment: Mapping[str, str]) -> DockerConfig:
+def read_logins(environment: Mapping[str, str]) -> Auth:
     """The user's registry logins. Raises UsageError where Docker's config cannot be read."""
     from daemon_shim.registry.config import DockerConfig
     from daemon_shim.registry.login import LoginError
+    from daemon_shim.session.auth import Auth
 
     try:
-        return DockerConfig.load(environment)
+        return Auth(DockerConfig.load(environment))
     except LoginError as error:
         raise UsageError(str(error)) from error
+
+
+def needed(
+    project: Project, plan: Plan, secrets: Iterable[Secret], agents: Iterable[SshAgent]
+) -> tuple[list[Secret], list[SshAgent]]:
+    """What a plan's steps ask for. ``secrets`` and ``agents`` stand in for the project's."""
+    known = {**project.secrets, **{each.id: each for each in secrets}}
+    sockets = {**project.ssh, **{each.id: each for each in agents}}
+    parts = [part for job in plan.jobs for part in job.parts]
+    wanted = (*(part.secrets for part in parts), *(job.target.secrets for job in plan.jobs))
+    return _used(known, wanted), _used(sockets, (part.ssh for part in parts))
+
+
+def _used(known: Mapping[str, T], groups: Iterable[Iterable[str]]) -> list[T]:
+    names = {name for group in groups for name in group}
+    return [known[name] for name in sorted(names & known.keys())]
 
 
 def gather(
     secrets: Iterable[Secret],
     agents: Iterable[SshAgent],
-    logins: DockerConfig,
+    logins: Auth,
     environment: Mapping[str, str],
 ) -> Supplies:
     """Open what a run uses. Raises InvalidFileError for all that is not set or not there."""

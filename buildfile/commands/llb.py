@@ -86,26 +86,14 @@ def _definition(
 
 def _asked(project: Project, target: Target, platform: str | None, choice: DaemonChoice) -> bytes:
     """The definition as a build would send it to a daemon. Raises RefusedError."""
-    from buildfile.connect import connected
-    from buildfile.draft import Draft, needed_images
-    from buildfile.images import resolve_images
-    from buildfile.loopback import Loopback
-    from buildfile.plan import plan
-    from buildfile.supplies import read_logins
-    from daemon_shim.registry.client import RegistryClient
-    from daemon_shim.session.auth import Auth
+    from buildfile.draft import Draft
+    from buildfile.site import opened
 
-    logins = Auth(read_logins(os.environ))
-    client = RegistryClient(logins.login)
-    with (
-        connected(choice, lambda text: click.echo(text, err=True)) as daemon,
-        Loopback(daemon) as loopback,
-    ):
-        info = daemon.info()
-        instance = _instance(project, target, platform, info.default_platform or "linux/amd64")
+    with opened(choice, lambda text: click.echo(text, err=True), os.environ) as site:
+        native = site.daemon.info().default_platform or "linux/amd64"
+        instance = _instance(project, target, platform, native)
         draft = Draft(target=_bare(target), instances=(instance,), exports=(), caches_out=())
-        images = resolve_images(needed_images([draft]), daemon, services=[logins], client=client)
-        made = plan([draft], info, images, loopback=loopback, unique="")
+        made = site.planned([draft], unique="")
     made.require()
     return made.jobs[0].parts[0].definition
 

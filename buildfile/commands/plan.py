@@ -26,10 +26,9 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **gi
     """
     from buildfile import api, planview
     from buildfile.cachesearch import searched
-    from buildfile.connect import connected
     from buildfile.failure import print_diagnostics
     from buildfile.files import load_project
-    from buildfile.loopback import Loopback
+    from buildfile.site import opened
     from buildfile.supplies import read_logins
     from daemon_shim import ages
     from daemon_shim.registry.client import RegistryClient
@@ -37,17 +36,14 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **gi
     shaping = load_options(given["variables"], given["overrides"], given["allow"])
     project = load_project(files, shaping)
     print_diagnostics(project.warnings)
-    project.select(targets)  # a wrong name needs no daemon to be told of
+    selected = project.select(targets)  # a wrong name needs no daemon to be told of
     age = age_of(given)
     if age:
         made = api.foresee(project, targets, ages.imagine(age), api.BuildOptions())
     else:
         choice = daemon_choice(folder=project.files[0].folder, **given)
-        with (
-            connected(choice, lambda text: click.echo(text, err=True)) as daemon,
-            Loopback(daemon) as loopback,
-        ):
-            made = api.prepare(project, targets, daemon, api.BuildOptions(), loopback)
+        with opened(choice, lambda text: click.echo(text, err=True), os.environ) as site:
+            made = site.plan(project, selected)
     made = searched(made, RegistryClient(read_logins(os.environ).login))
     if format_ == "json":
         click.echo(json.dumps(planview.as_json(made), indent=2))

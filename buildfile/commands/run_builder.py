@@ -9,6 +9,7 @@ import click
 
 from buildfile.commands.daemon_options import daemon_choice, daemon_options
 from buildfile.commands.file_options import assignment
+from buildfile.files import project_folder
 
 
 @click.command()
@@ -80,5 +81,6 @@ def command(name: str, **given: Any) -> None:
         progress=given["progress"],
     )
     gc.enable()  # it may take hours
-    for line in run(builder, daemon=daemon_choice(**given), options=options).lines():
+    daemon = daemon_choice(folder=project_folder(), **given)
+    for line in run(builder, daemon=daemon, options=options).lines():
         click.echo(line)

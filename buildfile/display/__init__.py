@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TextIO
 
 from buildfile.display.base import Display
@@ -12,7 +13,7 @@ from buildfile.display.quiet import QuietDisplay
 from buildfile.display.rawjson import RawJsonDisplay
 from buildfile.exits import UsageError
 
-__all__ = ["MODES", "Display", "choose"]
+__all__ = ["MODES", "Display", "choose", "shown"]
 
 _Environment = Mapping[str, str]
 
@@ -26,6 +27,16 @@ def choose(mode: str, stream: TextIO, environment: _Environment) -> Display:
         return _make(mode, "--progress", stream, environment)
     named = environment.get("BUILDKIT_PROGRESS") or "auto"
     return _make(named, "BUILDKIT_PROGRESS", stream, environment)
+
+
+@contextmanager
+def shown(mode: str, stream: TextIO, environment: _Environment) -> Iterator[Display]:
+    """As ``choose``; in the end the display is closed, however that comes."""
+    display = choose(mode, stream, environment)
+    try:
+        yield display
+    finally:
+        display.close(None)
 
 
 def _make(mode: str, origin: str, stream: TextIO, environment: _Environment) -> Display:
