@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from buildfile.exits import UsageError
-from buildfile.locate import locate
+from buildfile.locate import Located, find, locate
 from daemon_shim.info import Api
 from daemon_shim.transports.base import TlsFiles
 
@@ -39,13 +39,20 @@ class DaemonChoice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Candidate:
-    """A daemon that may be there. ``name`` is that of ``daemons.toml``, else ''."""
+class Candidate:
+    """A daemon that may be there.
+
+    ``name`` is that of ``daemons.toml``, else ''; ``origin`` says in words where it was named or
+    found. ``labels`` count beside those of its workers; ``max_parallel`` is how many builds of a
+    run it gets at once, None for any number.
+    """
 
     address: str
-    tls: TlsFiles
-    api: Api
+    origin: str
+    tls: TlsFiles = field(default_factory=TlsFiles)
+    api: Api = Api.AUTO
     name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
     max_parallel: int | None = None
 
 
@@ -57,15 +64,29 @@ def connected(choice: DaemonChoice, say: Callable[[str], None]) -> Iterator[Daem
     UnreachableError or TlsError, InvalidFileError for a wrong ``daemons.toml``, and UsageError for
     a name that stands in none.
     """
-    environment = os.environ if choice.environment is None else choice.environment
-    candidates = _candidates(choice, environment, say)
-    with _first_open(candidates, choice, environment, say) as daemon:
+    environment = environment_of(choice)
+    candidates = _candidates(choice, environment, lambda: locate(choice.address, environment, say))
+    with _first_open(candidates, choice, say) as daemon:
         yield daemon
 
 
+def environment_of(choice: DaemonChoice) -> Mapping[str, str]:
+    """The environment in which the choice is made."""
+    return os.environ if choice.environment is None else choice.environment
+
+
+def known_candidates(choice: DaemonChoice) -> tuple[Candidate, ...]:
+    """All daemons that the choice may mean, in the order in which they are tried.
+
+    None is dialled and none is started, so there may be none. Raises as ``connected``.
+    """
+    environment = environment_of(choice)
+    return _candidates(choice, environment, lambda: find(choice.address, environment))
+
+
 def _candidates(
-    choice: DaemonChoice, environment: Mapping[str, str], say: Callable[[str], None]
-) -> tuple[_Candidate, ...]:
+    choice: DaemonChoice, environment: Mapping[str, str], search: Callable[[], Located | None]
+) -> tuple[Candidate, ...]:
     """Who is tried, in order: who is named, BUILDKIT_HOST, ``daemons.toml``, this machine's."""
     from buildfile.daemons import find_files, read_daemons
 
@@ -77,9 +98,12 @@ def _candidates(
         entries = [_named(named, entries)]
     if entries:
         return tuple(_of_entry(entry, choice) for entry in entries)
-    located = locate(named, environment, say)
+    located = search()
+    if not located:
+        return ()
     api = choice.api or Api.AUTO
-    return (_Candidate(address=located.address, tls=choice.tls, api=api),)
+    address, origin = located.address, located.origin
+    return (Candidate(address=address, origin=origin, tls=choice.tls, api=api),)
 
 
 def _is_name(named: str | None) -> bool:
@@ -102,30 +126,29 @@ def _named(name: str, entries: Sequence[DaemonEntry]) -> DaemonEntry:
     )
 
 
-def _of_entry(entry: DaemonEntry, choice: DaemonChoice) -> _Candidate:
+def _of_entry(entry: DaemonEntry, choice: DaemonChoice) -> Candidate:
     given = {key: value for key, value in vars(choice.tls).items() if value}
-    return _Candidate(
+    return Candidate(
         address=entry.address,
+        origin="daemons.toml",
         tls=replace(entry.tls, **given),
         api=choice.api or entry.api,
         name=entry.name,
+        labels=entry.labels,
         max_parallel=entry.max_parallel,
     )
 
 
 def _first_open(
-    candidates: Sequence[_Candidate],
-    choice: DaemonChoice,
-    environment: Mapping[str, str],
-    say: Callable[[str], None],
+    candidates: Sequence[Candidate], choice: DaemonChoice, say: Callable[[str], None]
 ) -> Daemon:
     """The first that answers. Raises the only one's error, or one that lists them all."""
     from daemon_shim.errors import TlsError, UnreachableError
 
-    failed: list[tuple[_Candidate, Exception]] = []
+    failed: list[tuple[Candidate, Exception]] = []
     for candidate in candidates:
         try:
-            daemon = _open(candidate, choice, environment)
+            daemon = _open(candidate, choice)
         except (UnreachableError, TlsError) as error:
             if len(candidates) == 1:
                 raise
@@ -141,22 +164,29 @@ def _first_open(
     )
 
 
-def _open(candidate: _Candidate, choice: DaemonChoice, environment: Mapping[str, str]) -> Daemon:
-    from daemon_shim.client import Daemon
-    from daemon_shim.transports import transport_for
-
-    transport = transport_for(
-        candidate.address, tls=candidate.tls, docker_host=environment.get("DOCKER_HOST", "")
-    )
-    daemon = Daemon(
-        transport,
-        timeout=choice.timeout,
-        api=candidate.api,
-        max_parallel=candidate.max_parallel,
-    )
+def _open(candidate: Candidate, choice: DaemonChoice) -> Daemon:
+    daemon = daemon_of(candidate, choice)
     try:
         daemon.info()
     except BaseException:
         daemon.close()
         raise
     return daemon
+
+
+def daemon_of(candidate: Candidate, choice: DaemonChoice) -> Daemon:
+    """The daemon, not dialled yet. Raises UnreachableError for an address that can't be read."""
+    from daemon_shim.client import Daemon
+    from daemon_shim.transports import transport_for
+
+    transport = transport_for(
+        candidate.address,
+        tls=candidate.tls,
+        docker_host=environment_of(choice).get("DOCKER_HOST", ""),
+    )
+    return Daemon(
+        transport,
+        timeout=choice.timeout,
+        api=candidate.api,
+        max_parallel=candidate.max_parallel,
+    )

@@ -7,6 +7,10 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from buildfile.private import Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +24,18 @@ class Located:
 def locate(
     named: str | None, environment: Mapping[str, str], say: Callable[[str], None]
 ) -> Located:
-    """Find a daemon: ``named``, ``BUILDKIT_HOST``, a buildkitd's socket, an engine's, our own.
+    """Find a daemon, or start one of our own; ``say`` hears of that. Raises UnreachableError."""
+    if located := find(named, environment):
+        return located
+    from buildfile import private
 
-    Only the last step starts anything; ``say`` hears of it. Raises UnreachableError.
+    return _private(private.start(environment, say))
+
+
+def find(named: str | None, environment: Mapping[str, str]) -> Located | None:
+    """Find one: ``named``, ``BUILDKIT_HOST``, a buildkitd's socket, an engine's, our own's.
+
+    Nothing is started: None where none is named and none runs.
     """
     if named:
         return Located(address=named, origin="--daemon")
@@ -33,7 +46,11 @@ def locate(
             return Located(address=address, origin=origin)
     from buildfile import private
 
-    record = private.start(environment, say)
+    running = private.status(environment)
+    return _private(running.record) if running.record and running.alive else None
+
+
+def _private(record: Record) -> Located:
     return Located(address=record.address, origin=f"private {record.kind}")
 
 

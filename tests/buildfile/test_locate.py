@@ -10,7 +10,7 @@ import pytest
 
 from buildfile import locate as locating
 from buildfile import private
-from buildfile.locate import Located, locate
+from buildfile.locate import Located, find, locate
 
 
 @pytest.fixture
@@ -79,8 +79,20 @@ def test_a_socket_that_nobody_listens_on_is_passed_over(
 
 
 @pytest.mark.usefixtures("no_usual_places")
-def test_last_a_private_daemon_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_last_a_private_daemon_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = private.Record(kind="dockerd", pid=1, address="docker:///p", started_ticks=0)
     monkeypatch.setattr(private, "start", lambda environment, say: record)
-    found = locate(None, {}, silent)
+    home = {"HOME": str(tmp_path)}
+    assert find(None, home) is None
+    found = locate(None, home, silent)
     assert found == Located(address="docker:///p", origin="private dockerd")
+
+
+@pytest.mark.usefixtures("no_usual_places")
+def test_a_private_daemon_that_runs_is_found_without_a_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = private.Record(kind="buildkitd", pid=1, address="unix:///p", started_ticks=0)
+    running = private.Status(record=record, alive=True, root=tmp_path, log=tmp_path)
+    monkeypatch.setattr(private, "status", lambda environment: running)
+    assert find(None, {}) == Located(address="unix:///p", origin="private buildkitd")

@@ -1,0 +1,103 @@
+"""The pool: all daemons that a run may use, opened and asked side by side.
+
+A daemon that cannot be had is no error here: it stands in the pool with the reason, and whoever
+chooses among them says what that means.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from buildfile.connect import Candidate, DaemonChoice, daemon_of, known_candidates
+
+if TYPE_CHECKING:
+    from daemon_shim.client import Daemon
+    from daemon_shim.errors import DaemonError
+    from daemon_shim.info import DaemonInfo
+
+ANSWER_SECONDS = 15.0
+"""What a daemon gets for its answers, beyond the time that it gets to be dialled."""
+_AT_ONCE = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A daemon of the pool after it was asked: it is open, or ``fault`` says why it is not."""
+
+    candidate: Candidate
+    daemon: Daemon | None = None
+    fault: DaemonError | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name in ``daemons.toml``; '' for one that was named or found in another way."""
+        return self.candidate.name
+
+    @property
+    def info(self) -> DaemonInfo | None:
+        """What it is, None where it could not be asked."""
+        return self.daemon.info() if self.daemon else None
+
+
+@contextmanager
+def opened(
+    choice: DaemonChoice, *, answer_seconds: float = ANSWER_SECONDS
+) -> Iterator[tuple[Member, ...]]:
+    """Open and ask all daemons that the choice may mean; they are closed in the end.
+
+    They come in the order in which one alone would be tried: of the project's ``daemons.toml``,
+    then of the user's. None is started, so there may be none. Each gets ``choice.timeout`` and
+    ``answer_seconds`` seconds, whatever the others do. Raises InvalidFileError for a wrong
+    ``daemons.toml``, UsageError for a name that stands in none.
+    """
+    candidates = known_candidates(choice)
+    with ExitStack() as held:
+        yield _asked(candidates, choice, answer_seconds, held)
+
+
+def _asked(
+    candidates: Sequence[Candidate], choice: DaemonChoice, answer_seconds: float, held: ExitStack
+) -> tuple[Member, ...]:
+    """Ask each on a thread of its own; ``held`` closes them."""
+    from daemon_shim.errors import DaemonError
+
+    def ask(candidate: Candidate) -> Member:
+        try:
+            daemon = daemon_of(candidate, choice)
+            held.callback(daemon.close)
+            _ask(daemon, choice.timeout + answer_seconds)
+        except DaemonError as error:
+            return Member(candidate=candidate, fault=error)
+        return Member(candidate=candidate, daemon=daemon)
+
+    with ThreadPoolExecutor(min(len(candidates), _AT_ONCE) or 1, "pool") as threads:
+        try:
+            return tuple(threads.map(ask, candidates))
+        except BaseException:  # interrupted: what is closed answers at once
+            threads.shutdown(wait=False, cancel_futures=True)
+            held.close()
+            raise
+
+
+def _ask(daemon: Daemon, limit: float) -> None:
+    """Ask what it is, within the limit: one that is closed has no more to say."""
+    from daemon_shim.errors import CancelledError, UnreachableError
+
+    late = threading.Timer(limit, daemon.close)
+    late.daemon = True
+    late.start()
+    try:
+        daemon.info()
+    except CancelledError as error:
+        raise UnreachableError(
+            f"{daemon.address} does not answer within {limit:g} seconds",
+            address=daemon.address,
+            hint="look at the daemon's log, or wait longer with --timeout",
+        ) from error
+    finally:
+        late.cancel()
