@@ -122,7 +122,7 @@ def _named(name: str, entries: Sequence[DaemonEntry]) -> DaemonEntry:
     known = f"it has {', '.join(names)}" if names else "there is none"
     raise UsageError(
         f"no daemon {name} in daemons.toml",
-        hint=f"{meant}{known}; an address begins with unix://, tcp://, tls:// or docker://",
+        hint=f"{meant}{known}; an address has ://, such as tcp://HOST:PORT or ssh://HOST",
     )
 
 
@@ -182,7 +182,7 @@ def daemon_of(candidate: Candidate, choice: DaemonChoice) -> Daemon:
     transport = transport_for(
         candidate.address,
         tls=candidate.tls,
-        docker_host=environment_of(choice).get("DOCKER_HOST", ""),
+        environment=environment_of(choice),
     )
     return Daemon(
         transport,

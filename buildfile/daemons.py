@@ -165,6 +165,6 @@ def _faults(entry: DaemonEntry) -> Iterator[Diagnostic]:
     from daemon_shim.transports import transport_for
 
     try:
-        transport_for(entry.address, tls=entry.tls)
+        transport_for(entry.address, tls=entry.tls, environment={})
     except UnreachableError as error:
         yield faults.unusable_address(entry.name, error, entry.span)

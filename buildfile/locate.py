@@ -60,7 +60,8 @@ def _usual_places(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     yield f"unix://{runtime}/buildkit/buildkitd.sock", "rootless buildkitd"
     if host := environment.get("DOCKER_HOST"):
         scheme, _, place = host.partition("://")
-        yield (f"docker://{place}" if scheme in ("unix", "tcp") else host), "DOCKER_HOST"
+        named = {"unix": f"docker://{place}", "tcp": f"docker://{place}", "ssh": "docker://"}
+        yield named.get(scheme, host), "DOCKER_HOST"
         return
     yield "docker:///var/run/docker.sock", "Docker Engine"
     yield f"docker://{runtime}/docker.sock", "rootless Docker Engine"

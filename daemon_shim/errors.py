@@ -46,7 +46,16 @@ class DaemonError(Exception):
 
 
 class UnreachableError(DaemonError):
-    """Nobody answers at the address, or what answers is not BuildKit."""
+    """Nobody answers at the address, or what answers is not BuildKit.
+
+    ``transient`` is whether dialling again at once may do better.
+    """
+
+    def __init__(
+        self, message: str, *, address: str = "", hint: str | None = None, transient: bool = False
+    ) -> None:
+        super().__init__(message, address=address, hint=hint)
+        self.transient = transient
 
 
 class TlsError(DaemonError):

@@ -127,23 +127,27 @@ class Wire:
     def error(self, told: Failure, *, vertex: str = "") -> DaemonError:
         """The error of a failed call.
 
-        A lost connection is dialled once more, for what dialling says is plainer than gRPC. What
-        ``close`` ended is cancelled.
+        Of a lost connection the program that carried it tells most; else it is dialled once more,
+        for what dialling says is plainer than gRPC. What ``close`` ended is cancelled.
         """
         if self._closed:
             return failure.cancelled(self.address)
         error = failure.to_error(told, address=self.address, vertex=vertex)
         if not isinstance(error, LostConnectionError):
             return error
+        why = f": {words}" if (words := self.transport.last_words()) else self._why_now()
+        if not why:
+            return error
+        message = f"lost the connection to {self.address}{why}"
+        return LostConnectionError(message, address=self.address, hint=error.hint)
+
+    def _why_now(self) -> str:
+        """What dialling says, '' where it succeeds."""
         try:
             self.transport.connect(self.timeout).close()
         except DaemonError as why:
-            return LostConnectionError(
-                f"lost the connection to {self.address}, and now: {why}",
-                address=self.address,
-                hint=error.hint,
-            )
-        return error
+            return f", and now: {why}"
+        return ""
 
     def close(self) -> None:
         """Close the channel, which cancels what is under way, and the transport."""
@@ -159,6 +163,5 @@ class Wire:
             if self._closed:
                 raise failure.cancelled(self.address)
             if not self._channel:
-                self.transport.connect(self.timeout).close()
-                self._channel = self.transport.grpc_channel()
+                self._channel = self.transport.grpc_channel(self.timeout)
             return self._channel

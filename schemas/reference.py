@@ -56,7 +56,13 @@ address = "unix:///run/buildkit/buildkitd.sock"
 address = "tcp://ci.example.com:1234"
 tls = { ca = "certs/ca.pem", cert = "certs/cert.pem", key = "certs/key.pem" }
 max-parallel = 4
+
+[daemons.arm]
+address = "ssh://build@arm.example.com"
+labels = { pool = "native" }
 ```
+
+[Daemons](../daemons.md) explains the kinds of addresses.
 
 A project's file stands beside its build file, a user's in `~/.config/buildfile` (or
 `$XDG_CONFIG_HOME/buildfile`); `--daemons FILE` stands in for both. Where both name a daemon, it is

@@ -43,7 +43,8 @@ def daemon_options(function: F) -> F:
                 "--addr",
                 "address",
                 metavar="ADDR|NAME",
-                help="unix://, tcp:// or docker:// address, or a name in daemons.toml. Default: "
+                help="An address, such as unix:///PATH, tcp://HOST:PORT, docker://, ssh://HOST, "
+                "docker-container://NAME or kube-pod://POD; or a name in daemons.toml. Default: "
                 "BUILDKIT_HOST, the first of daemons.toml that answers, a local buildkitd, a "
                 "Docker Engine, or a private daemon that is started.",
             ),

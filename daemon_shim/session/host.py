@@ -15,7 +15,6 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
-from urllib.parse import urlsplit
 
 from daemon_shim.errors import DaemonError, LostConnectionError, TlsError, UnreachableError
 from daemon_shim.http2.errors import Http2Error
@@ -31,6 +30,9 @@ from daemon_shim.transports.base import Stream, Transport
 _IN_TUNNEL = 256 << 10
 _IN_SOCKET = 256 << 10
 _CLOSE_SECONDS = 5.0
+_SILENCE = 120.0
+"""Seconds after which a silent daemon counts as gone: it asks for our health every 1 to 5 seconds
+(session/grpc.go, all releases), whatever carries the connection."""
 _UNIMPLEMENTED = 12
 
 
@@ -117,9 +119,8 @@ class SessionHost:
         self.close()
 
     def _tunnel(self, stream: Stream) -> Tunnel:
-        host = urlsplit(self._transport.address)
         return Tunnel(
-            authority=host.netloc.rpartition("@")[2] or "localhost",
+            authority="localhost",  # as gRPC's channel has it; an address need not be a host
             scheme="https" if isinstance(stream, ssl.SSLSocket) else "http",
             metadata=self._metadata(),
         )
@@ -156,7 +157,8 @@ class SessionHost:
         if isinstance(error, Http2Error) and not settled:
             return UnreachableError("what answers does not speak gRPC", address=address)
         kind = LostConnectionError if settled else UnreachableError
-        reason = kind(f"the session with the daemon ended: {error}", address=address)
+        why = self._transport.last_words() or error
+        reason = kind(f"the session with the daemon ended: {why}", address=address)
         reason.__cause__ = error
         return reason
 
@@ -190,7 +192,10 @@ class _Runner:
         """Serve until ``stop``. Raises what ends the session: OSError, Http2Error, TunnelError."""
         more = True
         while not self._stopped:
-            for key, _ in self._selector.select(0 if more else None):
+            ready = self._selector.select(0 if more else _SILENCE)
+            if not ready and not more:
+                raise TunnelError(None, f"nothing was heard of it for {_SILENCE:g} seconds")
+            for key, _ in ready:
                 key.data()
             while self._posted:
                 self._posted.popleft()()

@@ -5,12 +5,16 @@ A scheme is a row of ``_SCHEMES``; adding one is writing a dialler and a row.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from daemon_shim.errors import UnreachableError
+from daemon_shim.transports import clients
 from daemon_shim.transports.base import TlsFiles
+from daemon_shim.transports.clients import Command, command_of, engine_command_of
+from daemon_shim.transports.command import CommandDialler
 from daemon_shim.transports.dial import Dialler, TcpDialler, UnixDialler
 from daemon_shim.transports.stream import StreamTransport
 from daemon_shim.transports.tls import TlsDialler
@@ -19,19 +23,23 @@ ENGINE_SOCKET = "/var/run/docker.sock"
 
 
 def transport_for(
-    address: str, *, tls: TlsFiles | None = None, docker_host: str = ""
+    address: str, *, tls: TlsFiles | None = None, environment: Mapping[str, str] | None = None
 ) -> StreamTransport:
     """Make the transport of an address; nothing is dialled yet.
 
-    ``docker_host`` is the value of DOCKER_HOST, for a bare ``docker://``. Raises UnreachableError
-    for an address that cannot be read.
+    ``environment`` has the DOCKER_HOST of a bare ``docker://``, and is what a client program gets;
+    None means this process's own. Raises UnreachableError for an address that cannot be read.
     """
     scheme, _, place = _absolute(address).partition("://")
     row = _SCHEMES.get(scheme)
     if not row:
         raise _unreadable(address, "its scheme is not known")
     wanted = tls if tls != TlsFiles() else None
-    return row(_Request(address=address, place=place, tls=wanted, docker_host=docker_host))
+    surroundings = os.environ if environment is None else environment
+    try:
+        return row(_Request(address=address, place=place, tls=wanted, environment=surroundings))
+    except ValueError as error:
+        raise _unreadable(address, str(error)) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +47,7 @@ class _Request:
     address: str
     place: str
     tls: TlsFiles | None
-    docker_host: str
+    environment: Mapping[str, str]
 
 
 def _absolute(address: str) -> str:
@@ -60,12 +68,27 @@ def _tls(asked: _Request) -> StreamTransport:
 
 def _docker(asked: _Request) -> StreamTransport:
     if asked.place in ("", "/"):
-        scheme, _, place = (asked.docker_host or f"unix://{ENGINE_SOCKET}").partition("://")
-        if scheme not in ("unix", "tcp"):
-            raise _unreadable(asked.docker_host, "DOCKER_HOST is neither unix:// nor tcp://")
+        host = asked.environment.get("DOCKER_HOST") or f"unix://{ENGINE_SOCKET}"
+        scheme, _, place = host.partition("://")
         asked = replace(asked, place=place)
+        if scheme == "ssh":
+            return _by_command(asked, engine_command_of(place), engine=True)
+        if scheme not in ("unix", "tcp"):
+            raise _unreadable(host, "DOCKER_HOST is neither unix://, tcp:// nor ssh://")
     dialler = _socket(asked) if asked.place.startswith("/") else _network(asked)
     return StreamTransport(address=asked.address, dialler=dialler, engine=True)
+
+
+def _client(asked: _Request) -> StreamTransport:
+    scheme = asked.address.partition("://")[0]
+    return _by_command(asked, command_of(scheme, asked.place), engine=False)
+
+
+def _by_command(asked: _Request, command: Command, *, engine: bool) -> StreamTransport:
+    if asked.tls:
+        raise ValueError("TLS files are of no use where a command makes the connection")
+    dialler = CommandDialler(command, asked.environment)
+    return StreamTransport(address=asked.address, dialler=dialler, engine=engine)
 
 
 _SCHEMES: dict[str, Callable[[_Request], StreamTransport]] = {
@@ -73,6 +96,7 @@ _SCHEMES: dict[str, Callable[[_Request], StreamTransport]] = {
     "tcp": _tcp,
     "tls": _tls,
     "docker": _docker,
+    **dict.fromkeys(clients.SCHEMES, _client),
 }
 
 
@@ -103,5 +127,6 @@ def _unreadable(address: str, what: str) -> UnreachableError:
         f"cannot use the address {address!r}: {what}",
         address=address,
         hint="write unix:///PATH, tcp://HOST:PORT, tls://HOST:PORT, docker:// (the engine of "
-        "DOCKER_HOST), docker:///PATH or docker://HOST:PORT",
+        "DOCKER_HOST), docker:///PATH, docker://HOST:PORT, ssh://[USER@]HOST[:PORT][/SOCKET], "
+        "docker-container://, podman-container:// or nerdctl-container://NAME, or kube-pod://POD",
     )

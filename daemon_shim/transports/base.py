@@ -2,8 +2,8 @@
 
 A transport is made from an address by ``daemon_shim.transports.transport_for`` (scheme table). It
 serves two users: the session dials connections of its own (``connect``), and grpcio gets a target
-that it can dial itself (``grpc_channel``): directly where it can (unix, plain tcp), or through
-a private relay on a unix socket where the stream needs work first (TLS, a Docker Engine's upgrade).
+that it can dial itself (``grpc_channel``): a socket in the file system, or a private relay on one
+where the stream needs work first (TCP's keep-alive, TLS, a Docker Engine's upgrade, a command).
 """
 
 from __future__ import annotations
@@ -50,15 +50,21 @@ class Transport(Protocol):
     def connect(self, timeout: float) -> Stream:
         """Dial; returns a blocking stream ready for an HTTP/2 client preface.
 
-        ``timeout`` in seconds bounds dialling, TLS and upgrade together. Raises UnreachableError
-        or TlsError.
+        ``timeout`` in seconds bounds dialling, TLS and upgrade together, and the tries again that
+        ``retry`` allows. Raises UnreachableError or TlsError.
         """
 
     def dial(self, timeout: float) -> Stream:
         """Dial without an upgrade: an engine then speaks HTTP/1. As ``connect`` else."""
 
-    def grpc_channel(self) -> grpc.Channel:
-        """A new grpcio channel to the daemon, receive limit 16 MiB or more, no keepalive."""
+    def grpc_channel(self, timeout: float = 5.0) -> grpc.Channel:
+        """A new grpcio channel to the daemon, receive limit 16 MiB or more, no keepalive.
+
+        It is dialled first, as ``connect`` does, for gRPC does not say why it fails.
+        """
+
+    def last_words(self) -> str:
+        """Why a connection ended, where a program carried it that says so; else ''."""
 
     def close(self) -> None:
         """Free what the transport holds (a relay's socket)."""

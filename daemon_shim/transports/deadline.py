@@ -18,3 +18,7 @@ class Deadline:
         if left <= 0:
             raise TimeoutError
         return left
+
+    def allows(self, seconds: float) -> bool:
+        """Whether so many seconds are left."""
+        return time.monotonic() + seconds < self._end

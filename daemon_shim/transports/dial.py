@@ -27,6 +27,9 @@ class Dialler(Protocol):
     def dial(self, address: str, deadline: Deadline) -> Stream:
         """Connect. ``address`` is for diagnostics. Raises UnreachableError or TlsError."""
 
+    def last_words(self) -> str:
+        """Why a connection ended, where a program carried it that says so; else ''."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class UnixDialler:
@@ -50,18 +53,26 @@ class UnixDialler:
             raise unreachable(address, error, deadline) from error
         return connection
 
+    def last_words(self) -> str:
+        """Say nothing."""
+        return ""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TcpDialler:
-    """A host and a port, without encryption."""
+    """A host and a port, without encryption.
+
+    A peer that is gone without a word is noticed by the system's keep-alive, which also keeps
+    idle connections open on their way. One of gRPC's would make daemons close the connection.
+    """
 
     host: str
     port: int
 
     @property
     def direct(self) -> str | None:
-        """The host and port as gRPC writes them."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        """None: gRPC sets no keep-alive of the system."""
+        return None
 
     def dial(self, address: str, deadline: Deadline) -> socket.socket:
         """Connect; raises UnreachableError."""
@@ -70,7 +81,23 @@ class TcpDialler:
         except OSError as error:
             raise unreachable(address, error, deadline) from error
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _keep_alive(connection)
         return connection
+
+    def last_words(self) -> str:
+        """Say nothing."""
+        return ""
+
+
+# Seconds of silence before the first probe, between probes, and how many go unanswered.
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE.items():
+        if option := getattr(socket, name, None):
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 _START = "start the daemon, or name another with --daemon"
@@ -86,6 +113,12 @@ _FAULTS: dict[int, tuple[str, str]] = {
     errno.EPIPE: ("it closed the connection at once", "check that a BuildKit daemon is there"),
 }
 
+# A full queue of a listener, a connection cut by what stands between, a name server at a loss.
+_TRANSIENT = (
+    *(errno.EAGAIN, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE),
+    socket.EAI_AGAIN,
+)
+
 
 def unreachable(address: str, error: OSError, deadline: Deadline) -> UnreachableError:
     """The error that says why nobody was reached, and what to do."""
@@ -96,7 +129,12 @@ def unreachable(address: str, error: OSError, deadline: Deadline) -> Unreachable
     else:
         default = (error.strerror or str(error), "check the address")
         what, hint = _FAULTS.get(error.errno or 0, default)
-    return UnreachableError(f"cannot reach {address}: {what}", address=address, hint=hint)
+    return UnreachableError(
+        f"cannot reach {address}: {what}",
+        address=address,
+        hint=hint,
+        transient=error.errno in _TRANSIENT,
+    )
 
 
 _KINDS: tuple[tuple[type[OSError], Callable[[Deadline], tuple[str, str]]], ...] = (

@@ -14,6 +14,8 @@ import socket
 import ssl
 import tempfile
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from daemon_shim.transports.base import Stream
 
 _PIECE = 256 * 1024
 _HELD = 1024 * 1024
+_CLOSE_SECONDS = 1.0
 
 
 class Relay:
@@ -34,21 +37,32 @@ class Relay:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(path)
         self._listener.listen(16)
-        self._open: set[socket.socket] = set()
+        self._open: dict[socket.socket, threading.Thread] = {}
+        self._spare: deque[Stream] = deque()
         self._lock = threading.Lock()
         self._closed = False
         self.target = f"unix:{path}"
         threading.Thread(target=self._accept, name="relay", daemon=True).start()
 
+    def offer(self, stream: Stream) -> None:
+        """Give a stream that is open already to the next connection."""
+        self._spare.append(stream)
+
     def close(self) -> None:
-        """Stop listening and cut every connection."""
+        """Stop listening, cut every connection, and wait until the streams are closed."""
         with self._lock:
             self._closed = True
+            serving = tuple(self._open.values())
             for side in self._open:
                 _shut(side)
+        while self._spare:
+            self._spare.pop().close()
         _shut(self._listener)
         self._listener.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        for thread in serving:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -63,15 +77,21 @@ class Relay:
             with self._lock:
                 if self._closed:
                     return
-                self._open.add(local)
+                self._open[local] = threading.current_thread()
             try:
-                with self._dial() as remote:
+                with self._stream() as remote:
                     join(local, remote)
             except DaemonError:
                 pass  # gRPC sees a closed connection; its caller dials again to learn why
             finally:
                 with self._lock:
-                    self._open.discard(local)
+                    self._open.pop(local, None)
+
+    def _stream(self) -> Stream:
+        try:
+            return self._spare.popleft()
+        except IndexError:
+            return self._dial()
 
 
 def _shut(side: socket.socket) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from daemon_shim.errors import DaemonError
+from daemon_shim.errors import UnreachableError
 from daemon_shim.transports.base import Stream
 from daemon_shim.transports.deadline import Deadline
 from daemon_shim.transports.dial import Dialler, UnixDialler
 from daemon_shim.transports.greeting import is_engine
 from daemon_shim.transports.relay import Relay
+from daemon_shim.transports.retry import retried
 from daemon_shim.transports.upgrade import upgrade
 
 if TYPE_CHECKING:
@@ -60,31 +61,27 @@ class StreamTransport:
         """Dial; see ``Transport.connect``. The relay dials with the longest time ever given."""
         self._patience = max(self._patience, timeout)
         deadline = Deadline(timeout)
-        engine = self._known_engine(deadline)
-        stream = self._dialler.dial(self.address, deadline)
-        try:
-            if engine:
-                upgrade(stream, self.address, deadline)
-        except DaemonError:
-            stream.close()
-            raise
-        stream.settimeout(None)
-        return stream
+        return retried(lambda: self._connect(deadline), deadline)
 
     def dial(self, timeout: float) -> Stream:
         """Open a stream to the address itself: for an engine, one that speaks HTTP/1.
 
         Raises UnreachableError or TlsError.
         """
-        stream = self._dialler.dial(self.address, Deadline(timeout))
+        deadline = Deadline(timeout)
+        stream = retried(lambda: self._dialler.dial(self.address, deadline), deadline)
         stream.settimeout(None)
         return stream
 
-    def grpc_channel(self) -> grpc.Channel:
-        """A new channel; see ``Transport.grpc_channel``. Raises as ``engine`` does."""
+    def grpc_channel(self, timeout: float = _DIAL_SECONDS) -> grpc.Channel:
+        """A new channel; see ``Transport.grpc_channel``."""
         import grpc
 
-        return grpc.insecure_channel(self._target(), options=_OPTIONS)
+        return grpc.insecure_channel(self._target(timeout), options=_OPTIONS)
+
+    def last_words(self) -> str:
+        """Why a connection ended; see ``Transport.last_words``."""
+        return self._dialler.last_words()
 
     def close(self) -> None:
         """Close the relay, and with it the channels that go through it."""
@@ -99,11 +96,38 @@ class StreamTransport:
                 self._engine = is_engine(self._dialler, self.address, deadline)
             return self._engine
 
-    def _target(self) -> str:
+    def _connect(self, deadline: Deadline) -> Stream:
+        engine = self._known_engine(deadline)
+        stream = self._dialler.dial(self.address, deadline)
+        try:
+            if engine:
+                self._upgrade(stream, deadline)
+        except BaseException:
+            stream.close()
+            raise
+        stream.settimeout(None)
+        return stream
+
+    def _upgrade(self, stream: Stream, deadline: Deadline) -> None:
+        try:
+            upgrade(stream, self.address, deadline)
+        except UnreachableError as error:
+            words = self.last_words()
+            if not words:
+                raise
+            raise UnreachableError(
+                f"cannot reach {self.address}: {words}", address=self.address, hint=error.hint
+            ) from error
+
+    def _target(self, timeout: float) -> str:
+        """What gRPC dials. Somebody is there: the relay gets the stream that showed it."""
+        stream = self.connect(timeout)
         direct = self._dialler.direct
         if direct and not self.engine:
+            stream.close()
             return direct
         with self._lock:
             if not self._relay:
                 self._relay = Relay(lambda: self.connect(self._patience))
+            self._relay.offer(stream)
             return self._relay.target

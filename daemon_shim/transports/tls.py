@@ -30,6 +30,10 @@ class TlsDialler:
         """None: gRPC has its own TLS, with other authorities and without words for its faults."""
         return None
 
+    def last_words(self) -> str:
+        """Say nothing."""
+        return ""
+
     @cached_property
     def _name(self) -> str:
         return self.files.server_name or self.tcp.host

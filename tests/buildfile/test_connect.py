@@ -123,4 +123,4 @@ def test_an_unknown_name_lists_the_known(tmp_path: Path, name: str, hint: str) -
 def test_an_unknown_name_without_any_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         opened(choice(str(tmp_path), "ci"))
-    assert caught.value.hint and caught.value.hint.startswith("there is none; an address begins")
+    assert caught.value.hint and caught.value.hint.startswith("there is none; an address has")

@@ -60,7 +60,8 @@ def test_a_buildkitd_comes_before_an_engine() -> None:
     [
         ("unix:///x/docker.sock", "docker:///x/docker.sock"),
         ("tcp://engine:2376", "docker://engine:2376"),
-        ("ssh://engine", "ssh://engine"),
+        ("ssh://engine", "docker://"),
+        ("npipe://engine", "npipe://engine"),
     ],
 )
 def test_docker_host_stands_for_the_engine_s_usual_places(host: str, address: str) -> None:

@@ -38,8 +38,11 @@ class Dialled:
         sock.connect(self._path)
         return sock
 
-    def grpc_channel(self) -> grpc.Channel:
+    def grpc_channel(self, timeout: float = 5.0) -> grpc.Channel:
         raise NotImplementedError
+
+    def last_words(self) -> str:
+        return ""
 
     def close(self) -> None:
         pass

@@ -456,3 +456,17 @@ def test_the_session_does_not_keep_the_process(daemon_side: HijackDaemon) -> Non
     subprocess.run(
         [sys.executable, "-c", CHILD, daemon_side.path], check=True, timeout=HANG_SECONDS
     )
+
+
+def test_a_daemon_that_is_silent_for_long_is_gone(
+    daemon_side: HijackDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost: list[DaemonError] = []
+    with SessionHost(Dialled(daemon_side.path), [], on_lost=lost.append) as host:
+        monkeypatch.setattr("daemon_shim.session.host._SILENCE", 0.01)
+        assert host._runner
+        host._runner._post(lambda: None)  # it waits for as long as it was told before
+        wait_for(lambda: lost)
+    assert str(lost[0]) == (
+        "the session with the daemon ended: nothing was heard of it for 0.01 seconds"
+    )
