@@ -1,21 +1,25 @@
 /* The subcommand "file": changes to the tree at /dest, in the order of the arguments.
  *
- *     file CHANGE...
+ *     file CHANGE... | file { step NAME CHANGE... }...
  *     CHANGE: copy [OPTION...] SOURCE TARGET | mkdir [OPTION...] PATH | write [OPTION...] PATH
  *           | remove [OPTION...] PATH | symlink [OPTION...] PATH
  *
- * translator/llb/helperfiles.py writes them. What is copied comes from the tree at /src. All is
- * read and checked before anything changes. */
+ * translator/llb/helped.py writes them. What is copied comes from the tree at /src, if --from does
+ * not say another. All changes of a step are read and checked before one of them is done: owners
+ * are looked up in what the steps before have made. */
 
 #include "helper.h"
 
-static const char *const TO = "/dest", *const FROM = "/src";
+static const char *const TO = "/dest";
 
-typedef struct {
+typedef struct change {
+    void (*act)(const struct change *c, char **environment);
+    struct change *next;
     copying copy; /* also the owner and mode of other changes */
     bool parents, append, missing_ok, wildcard;
-    const char *to;  /* of a link */
-    wanted *pieces; /* of a file: names of variables with base64 text */
+    const char *from; /* what a copy is out of */
+    const char *to;   /* of a link */
+    wanted *pieces;   /* of a file: names of variables with base64 text */
     wanted **pieces_end, **required_end;
 } change;
 
@@ -30,7 +34,7 @@ static wanted **listed(wanted **end, const char *text) {
 
 static void do_copy(const change *c, char **environment) {
     (void)environment;
-    copy(FROM, TO, &c->copy);
+    copy(c->from, TO, &c->copy);
 }
 
 static void do_mkdir(const change *c, char **environment) {
@@ -139,6 +143,7 @@ static void set_piece(change *c, const char *value) {
     c->pieces_end = listed(c->pieces_end ? c->pieces_end : &c->pieces, value);
 }
 
+static void set_from(change *c, const char *value) { c->from = value; }
 static void set_to(change *c, const char *value) { c->to = value; }
 
 static void set_flag(change *c, const char *value) {
@@ -164,7 +169,8 @@ static const struct {
 } OPTIONS[] = {
     {"--mode=", set_mode},       {"--change-mode=", set_mode_change}, {"--owner=", set_owner},
     {"--include=", set_include}, {"--exclude=", set_exclude},         {"--required=", set_required},
-    {"--data=", set_piece},      {"--to=", set_to},                   {"--", set_flag},
+    {"--data=", set_piece},      {"--to=", set_to},                   {"--from=", set_from},
+    {"--", set_flag},
 };
 
 static bool set_option(change *c, const char *argument) {
@@ -176,29 +182,44 @@ static bool set_option(change *c, const char *argument) {
     return false;
 }
 
-/* Reads one change and gives the number of its row; *at goes on to the next. */
-static size_t read_change(change *c, char ***at, char **end) {
+/* Reads one change; *at goes on to the next. */
+static void read_change(change *c, char ***at, char **end) {
     const char *name = *(*at)++;
     size_t row = 0;
     while (row < LENGTH(CHANGES) && !same(name, CHANGES[row].name)) row++;
     if (row == LENGTH(CHANGES)) fail("no such change", name, 0);
+    c->act = CHANGES[row].act;
     c->copy.mode = KEEP_MODE;
+    c->from = "/src";
     while (*at < end && set_option(c, **at)) ++*at;
-    if (CHANGES[row].act == do_copy && *at < end) c->copy.source = *(*at)++;
+    if (c->act == do_copy && *at < end) c->copy.source = *(*at)++;
     if (*at == end) fail("no path", name, 0);
     c->copy.target = *(*at)++;
-    return row;
+}
+
+/* Does the changes up to the next step, and gives where that begins. */
+static char **do_step(char **at, char **end, char **environment) {
+    change *first = NULL, **last = &first;
+    for (; at < end && !same(*at, "step"); last = &(*last)->next) {
+        *last = take(&kept, sizeof **last);
+        read_change(*last, &at, end);
+    }
+    for (const change *c = first; c; c = c->next) {
+        mark start = here(&brief);
+        c->act(c, environment);
+        back(&brief, start);
+    }
+    return at;
 }
 
 int file_command(int count, char **arguments, char **environment) {
-    change *changes = take(&kept, (size_t)count * sizeof *changes + 1);
-    size_t *rows = take(&kept, (size_t)count * sizeof *rows + 1), known = 0;
-    for (char **at = arguments, **end = arguments + count; at < end; known++)
-        rows[known] = read_change(&changes[known], &at, end);
-    for (size_t i = 0; i < known; i++) {
-        mark start = here(&brief);
-        CHANGES[rows[i]].act(&changes[i], environment);
-        back(&brief, start);
+    char **at = arguments, **end = arguments + count;
+    while (at < end) {
+        if (same(*at, "step")) {
+            if (++at == end) fail("no name", "step", 0);
+            step = *at++;
+        }
+        at = do_step(at, end, environment);
     }
     return 0;
 }

@@ -15,7 +15,7 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
-/* --- text.c: memory and text ---------------------------------------------------------------- */
+/* --- text.c: text, and what compilers take for granted ---------------------------------------- */
 
 void *memcpy(void *to, const void *from, size_t size);
 void *memmove(void *to, const void *from, size_t size);
@@ -27,9 +27,19 @@ bool same(const char *a, const char *b);
 int compared(const char *a, const char *b); /* below, at or above 0, as in a sorted list */
 bool starts(const char *text, const char *prefix);
 bool ends(const char *text, const char *suffix);
-const char *find(const char *text, char byte); /* NULL: it is not there */
+const char *find(const char *text, char byte);    /* NULL: it is not there */
+size_t rune(const char *text, uint32_t *code);    /* bytes of the UTF-8 character at text */
+const char *variable(char **environment, const char *name); /* NULL: not set */
 
-/* Memory is taken piece by piece and given back down to a mark, all at once. */
+/* --- report.c: the end of the program -------------------------------------------------------- */
+
+/* Prints "WHAT: PATH: REASON" and ends the program. error is a negated errno, 0 for none. */
+_Noreturn void fail(const char *what, const char *path, long error);
+void say(const char *const *parts, size_t count); /* to standard error, with a line's end */
+extern const char *step; /* of several, the one being done: fail begins with "step STEP: " */
+
+/* --- memory.c: taken piece by piece, and given back down to a mark, all at once --------------- */
+
 typedef struct block block;
 typedef struct {
     block *last;
@@ -48,15 +58,10 @@ char *copied(arena *a, const char *text, size_t size);
 char *join2(const char *a, const char *b); /* one text after the other, in brief */
 char *join3(const char *a, const char *b, const char *c);
 
+/* --- number.c --------------------------------------------------------------------------------- */
+
 bool all_digits(const char *text);
 uint64_t number(const char *text, unsigned base); /* fails on anything else */
-size_t rune(const char *text, uint32_t *code);    /* bytes of the UTF-8 character at text */
-
-/* --- report.c: the end of the program -------------------------------------------------------- */
-
-/* Prints "WHAT: PATH: REASON" and ends the program. error is a negated errno, 0 for none. */
-_Noreturn void fail(const char *what, const char *path, long error);
-void say(const char *const *parts, size_t count); /* to standard error, with a line's end */
 
 /* --- paths.c: paths that never lead out of their root ----------------------------------------- */
 
@@ -100,7 +105,7 @@ void add_pattern(patterns *list, const char *text);
  * for path. */
 bool matches(const patterns *list, const char *path, const bool *above, bool *own);
 
-/* --- mode.c, owner.c, copy.c, unpack.c, inflate.c, bunzip.c ------------------------------------ */
+/* --- mode.c, owner.c --------------------------------------------------------------------------- */
 
 void check_mode(const char *text);
 unsigned changed_mode(const char *text, unsigned mode, bool folder);
@@ -111,24 +116,7 @@ typedef struct {
 } owner;
 owner find_owner(const char *root, const char *text); /* USER:GROUP, either may be empty */
 
-/* A list of texts, and which of them were met. */
-typedef struct wanted {
-    const char *text;
-    struct wanted *next;
-    bool met;
-} wanted;
-
-#define KEEP_MODE 0xffffffffu
-typedef struct {
-    const char *source, *target;
-    const char *mode_change; /* NULL: none */
-    unsigned mode;           /* KEEP_MODE: as the source has it */
-    owner owner;
-    patterns include, exclude;
-    wanted *required; /* paths of which, or from which on, something must be copied */
-    bool follow, contents, unpack;
-} copying;
-void copy(const char *from, const char *to, const copying *how);
+/* --- make.c: files and folders as they are made ------------------------------------------------ */
 
 /* Files by their inode: where the first of several names went to. */
 typedef struct linked {
@@ -153,6 +141,8 @@ void make_folders(const char *path, unsigned mode, const owner *who);
 void chown_new(const char *path, const owner *who);
 void write_all(int file, const void *data, size_t size, const char *path);
 
+/* --- unpack.c, inflate.c, bunzip.c, stream.c --------------------------------------------------- */
+
 /* Unpacks an archive into a folder below root; false if the file is none. */
 bool unpack(const char *archive, const char *root, const char *folder, const owner *who);
 
@@ -167,12 +157,31 @@ stream *open_gzip(stream *from);
 stream *open_bzip2(stream *from);
 size_t read_full(stream *s, void *data, size_t size);
 
+/* --- copy.c ------------------------------------------------------------------------------------ */
+
+/* A list of texts, and which of them were met. */
+typedef struct wanted {
+    const char *text;
+    struct wanted *next;
+    bool met;
+} wanted;
+
+#define KEEP_MODE 0xffffffffu
+typedef struct {
+    const char *source, *target;
+    const char *mode_change; /* NULL: none */
+    unsigned mode;           /* KEEP_MODE: as the source has it */
+    owner owner;
+    patterns include, exclude;
+    wanted *required; /* paths of which, or from which on, something must be copied */
+    bool follow, contents, unpack;
+} copying;
+void copy(const char *from, const char *to, const copying *how);
+
 /* --- subcommands ------------------------------------------------------------------------------ */
 
 int file_command(int count, char **arguments, char **environment);
 int layers_command(int count, char **arguments, char **environment);
 int run_command(int count, char **arguments, char **environment);
-
-const char *variable(char **environment, const char *name); /* NULL: not set */
 
 #endif

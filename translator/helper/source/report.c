@@ -56,8 +56,11 @@ void say(const char *const *parts, size_t count) {
     put("\n");
 }
 
+const char *step = NULL;
+
 _Noreturn void fail(const char *what, const char *path, long error) {
-    const char *parts[] = {what, *path ? ": " : "", path, error ? ": " : "",
+    const char *parts[] = {step ? "step " : "",  step ? step : "", step ? ": " : "", what,
+                           *path ? ": " : "",    path,             error ? ": " : "",
                            error ? reason(error) : ""};
     say(parts, LENGTH(parts));
     for (;;) CALL1(SYS_EXIT_GROUP, 1);
