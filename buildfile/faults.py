@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -233,6 +234,7 @@ def step_failed(
 ) -> Diagnostic:
     """A step failed on the daemon; ``log`` is the end of what it printed."""
     what = f"exit code {exit_code}" if exit_code is not None else reason
+    unmounted = any(_UNMOUNTED.search(line) for line in log)
     related = tuple(Related(message="also from here", span=span) for span in spans[1:])
     return Diagnostic(
         code="step-failed",
@@ -240,7 +242,15 @@ def step_failed(
         span=spans[0] if spans else None,
         related=related,
         log=log,
+        hint=_FEWER_LAYERS if unmounted else None,
     )
+
+
+_UNMOUNTED = re.compile(r'mounting \\?"overlay\\?" to rootfs .*lowerdir=')
+_FEWER_LAYERS = (
+    "before v0.10 BuildKit cannot mount what has more than about 60 layers, unless it is the root "
+    "of a step: put several run steps into one"
+)
 
 
 def job_failed(name: str, reason: str) -> Diagnostic:

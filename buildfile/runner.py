@@ -28,6 +28,7 @@ from daemon_shim.errors import CancelledError, DaemonError, SolveFailedError
 from daemon_shim.events import Event
 from daemon_shim.releases import Release
 from daemon_shim.session.outputs import OutputError
+from translator.compiled import JoinedStep
 from translator.diagnostic import Diagnostic
 from translator.span import Span
 
@@ -196,15 +197,17 @@ class Runner:
         """Where the source stands that the daemon was about to read."""
         vertex = getattr(error.__cause__, "vertex", "")
         job = next(job for job in self._plan.jobs if job.name == name)
-        return next(iter(_blame(job, vertex)[0]), None)
+        step, _ = _blame(job, vertex, ())
+        return next(iter(step.spans), None) if step else None
 
     def _failed_step(self, name: str, error: SolveFailedError) -> Diagnostic:
         job = next(job for job in self._plan.jobs if job.name == name)
-        spans, shown = _blame(job, error.vertex)
-        shown = shown or _by_builder(error)
+        log = self._progress.tail(error.vertex, _LOG_LINES)
+        step, log = _blame(job, error.vertex, log)
+        shown = step.name if step else _by_builder(error)
         if not shown:
             return faults.job_failed(name, str(error))
-        log = self._progress.tail(error.vertex, _LOG_LINES)
+        spans = step.spans if step else ()
         return faults.step_failed(shown, str(error), error.exit_code, spans, log)
 
 
@@ -238,11 +241,12 @@ def _by_builder(error: SolveFailedError) -> str:
     return f"{place}{error.step}" if error.step else ""
 
 
-def _blame(job: Job, vertex: str) -> tuple[tuple[Span, ...], str]:
-    for part in job.parts:
-        if vertex in part.names:
-            return part.spans.get(vertex, ()), part.names[vertex]
-    return (), ""
+def _blame(
+    job: Job, vertex: str, log: tuple[str, ...]
+) -> tuple[JoinedStep | None, tuple[str, ...]]:
+    """The step of a job that a vertex failed in, and what of its log is for the user."""
+    part = next((each for each in job.parts if vertex in each.names), None)
+    return part.failed(vertex, log) if part else (None, log)
 
 
 def _by_target(jobs: Iterable[Job], solved: dict[str, Solved]) -> dict[str, TargetResult]:

@@ -146,6 +146,7 @@ def _compiled(
         vertices=len(definition.payloads),
         spans=definition.spans,
         names=definition.names,
+        joined=definition.joined,
         locals=tuple(assembly.locals[name] for name in sorted(session.locals - programs.keys())),
         programs=tuple(programs[name] for name in sorted(session.locals & programs.keys())),
         stores={store: assembly.stores[store] for store in sorted(session.stores)},

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -100,13 +101,26 @@ class Lowering:
     span: Span
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JoinedStep:
+    """One of the steps that a vertex does: its name, and its places in the build file."""
+
+    name: str
+    spans: tuple[Span, ...]
+
+
+_STEP_TOLD = re.compile(r"step (\d{1,6}): ")
+"""How the helper begins what it says of one of several steps (``translator/helper``)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Compiled:
     """One instance as LLB.
 
     ``definition`` is a serialised ``pb.Definition`` (empty ``def`` for a scratch result),
     ``image_config`` the OCI image config as JSON, without layers. ``spans`` leads from a vertex
-    digest back to the build file, ``names`` to its display name.
+    digest back to the build file, ``names`` to its display name, and ``joined``, where it does
+    several steps, to each of them.
     """
 
     platform: Platform
@@ -115,6 +129,7 @@ class Compiled:
     vertices: int
     spans: Mapping[str, tuple[Span, ...]]
     names: Mapping[str, str]
+    joined: Mapping[str, tuple[JoinedStep, ...]] = field(default_factory=dict)
     locals: tuple[LocalUse, ...] = ()
     programs: tuple[Program, ...] = ()
     stores: Mapping[str, str]
@@ -123,3 +138,15 @@ class Compiled:
     entitlements: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
     lowerings: tuple[Lowering, ...] = ()
+
+    def failed(self, vertex: str, log: tuple[str, ...]) -> tuple[JoinedStep, tuple[str, ...]]:
+        """The step that a vertex failed in, and the log without what only tells that.
+
+        Raises KeyError where the vertex is none of this definition.
+        """
+        several = self.joined.get(vertex, ())
+        for line in reversed(log):
+            told = _STEP_TOLD.match(line)
+            if told and 0 < int(told[1]) <= len(several):
+                return several[int(told[1]) - 1], tuple(_STEP_TOLD.sub("", each) for each in log)
+        return JoinedStep(name=self.names[vertex], spans=self.spans.get(vertex, ())), log

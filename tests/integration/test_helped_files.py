@@ -16,6 +16,8 @@ from buildfile import plan
 from daemon_shim.info import DaemonInfo
 from tests.integration.command import Workspace
 from translator.compile import compile_instances
+from translator.llb import chains
+from translator.llb.capabilities import FEATURES
 
 _EXPECTED = Path(__file__).parents[1] / "cases" / "helped-files.txt"
 _AS_NOW = (0, 26, 0)  # from then on daemons do these steps as they do today
@@ -258,12 +260,8 @@ def _facts(tree: tarfile.TarFile, entry: tarfile.TarInfo) -> list[Any]:
     return [*facts, entry.linkname]
 
 
-def _built(
-    work: Workspace, monkeypatch: pytest.MonkeyPatch, *, helped: bool
-) -> str:
+def _built(work: Workspace) -> str:
     """What was made, a line each."""
-    if helped:
-        _lack_file_steps(monkeypatch)
     work.build(_text(), *_stages())
     trees = {name: _found(work.folder / f"{name}.tar") for name in _stages()}
     lines = [
@@ -274,12 +272,12 @@ def _built(
     return "".join(lines)
 
 
-def _lack_file_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the daemon seem to know none of them."""
+def _lack_file_steps(monkeypatch: pytest.MonkeyPatch, *more: str) -> None:
+    """Have the daemon seem to know none of them, nor ``more`` capabilities."""
 
     def compiled(*instances: Any, caps: Any, **options: Any) -> Any:
         lesser = frozenset(name for name in caps if not name.startswith("file."))
-        return compile_instances(*instances, caps=lesser, **options)
+        return compile_instances(*instances, caps=lesser - set(more), **options)
 
     monkeypatch.setattr(plan, "compile_instances", compiled)
 
@@ -289,17 +287,74 @@ def test_the_helper_makes_what_daemons_make(
 ) -> None:
     """Expected is what the newest daemon makes by itself: the test below writes it anew."""
     _fill(work)
-    made = _built(work, monkeypatch, helped=True)
-    assert made.splitlines() == _EXPECTED.read_text(encoding="utf-8").splitlines()
+    _lack_file_steps(monkeypatch)
+    assert _built(work).splitlines() == _EXPECTED.read_text(encoding="utf-8").splitlines()
+
+
+def test_one_process_makes_the_same_of_several_steps(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fill(work)
+    _lack_file_steps(monkeypatch, FEATURES["exec.mount.layers"].proof)
+    monkeypatch.setattr(chains, "MANY", 1)
+    assert _built(work).splitlines() == _EXPECTED.read_text(encoding="utf-8").splitlines()
+
+
+_MANY = """
+version: 1
+vars:
+  BASE: none
+sources:
+  src: {local: src}
+  base: {image: "${BASE}"}
+stages:
+  part:
+    from: scratch
+    steps: [{mkdir: {path: /of}}, {write: {path: /of/part, text: part}}]
+  long:
+    from: scratch
+    steps:
+      - copy: {from: base, paths: [/etc/passwd, /etc/group], to: /etc/}
+%s
+      - copy: {from: src, paths: [one], to: /d1/, chown: worker}
+      - copy: {from: part, paths: [/of], to: /d2/of}
+      - copy: {from: src, paths: [deep/in], to: /d3/in}
+      - mkdir: {path: %s}
+      - remove: {path: /etc}
+      - symlink: {target: d3, path: /link}
+targets:
+  long: {stage: long, outputs: [{type: tar, dest: long.tar}]}
+"""
+
+
+def _many(count: int, last: str) -> str:
+    folders = (f"      - mkdir: {{path: /d{n}, mode: '0711'}}" for n in range(count))
+    return _MANY % ("\n".join(folders), last)
+
+
+def test_a_long_stage_is_built_where_a_process_can_mount_few_layers(work: Workspace) -> None:
+    _fill(work)
+    done = work.build(_many(80, "/d3/made"))
+    found = _found(work.folder / "long.tar")
+    assert len([name for name in found if name[:1] == "d" and "/" not in name]) == 80
+    assert found["d1/one"][:2] == ["0", "644"] and found["d1/one"][2:4] != [0, 0]
+    assert {"d2/of/part", "d3/in/side.txt", "d3/made", "link"} <= found.keys()
+    assert "etc" not in found and "warning" not in done.err
+
+
+def test_a_failing_step_of_a_long_stage_shows_its_line(work: Workspace) -> None:
+    _fill(work)
+    text = _many(40, "/d3/none/made")
+    done = work.build(text, code=1)
+    line = next(n for n, text in enumerate(text.splitlines(), 1) if "/d3/none/made" in text)
+    assert f"buildfile.yaml:{line}:" in done.err and "mkdir /d3/none/made failed" in done.err
+    assert "no such file or directory" in done.err
 
 
 def test_the_newest_daemons_make_what_is_expected(
-    work: Workspace,
-    info: DaemonInfo,
-    monkeypatch: pytest.MonkeyPatch,
-    golden: Callable[[Path, str], None],
+    work: Workspace, info: DaemonInfo, golden: Callable[[Path, str], None]
 ) -> None:
     if info.release < _AS_NOW:
         pytest.skip(f"BuildKit {info.version} does some of these steps in another way")
     _fill(work)
-    golden(_EXPECTED, _built(work, monkeypatch, helped=False))
+    golden(_EXPECTED, _built(work))

@@ -96,8 +96,9 @@ _CAPABILITIES = (
 )
 CAPABILITIES = {row.id: row for row in _CAPABILITIES}
 
-# BuildKit has no capability for a host name, refuses the one it defines for symbolic modes, and up
-# to v0.6.0 gives the history of a repository in place of its files (source/git/gitsource.go).
+# BuildKit has no capability for a host name nor for mounts of any number of layers, refuses the one
+# it defines for symbolic modes, and up to v0.6.0 gives the history of a repository in place of its
+# files (source/git/gitsource.go).
 _UNNAMED = (
     Feature("exec.hostname", "source.git.httpauth", "the host name of a step", "v0.8.0", False),
     Feature("file.copy.mode", "exec.validexitcode", "a symbolic mode of a copy", "v0.17.0", False),
@@ -107,6 +108,9 @@ _UNNAMED = (
         "a merge stage of what removes files",
         "v0.13.0",
         False,
+    ),
+    Feature(
+        "exec.mount.layers", "exec.secretenv", "file steps above many layers", "v0.10.0", False
     ),
     Feature("git.history", "file.rm.wildcard", "a repository with its history", "v0.7.0", False),
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from translator.compiled import JoinedStep
 from translator.platform import Platform
 from translator.span import Span
 from translator.stage import Device, NetworkMode, Resources, SecurityMode, Sharing, Ulimit
@@ -266,7 +267,7 @@ class Vertex:
     ``inputs`` are distinct. ``platform`` is None where the operation is the same on all.
     ``constraints`` are worker filters. What follows them is not part of the digest: ``name`` is
     for progress, ``uses`` leads to the capabilities that the daemon must have, and ``detours``
-    are those that it no longer has to.
+    are those that it no longer has to. ``joined`` are the steps that it does, where several.
     """
 
     payload: Payload
@@ -278,6 +279,7 @@ class Vertex:
     detours: tuple[Detour, ...] = ()
     ignore_cache: bool = False
     resources: Resources | None = None
+    joined: tuple[JoinedStep, ...] = ()
     span: Span
 
 

@@ -1,7 +1,8 @@
 """File operations as processes that run the helper (``translator.helper``).
 
-One operation becomes one process with an empty root of its own: the tree to change is mounted at
-``/dest``, the one to copy from at ``/src``, the helper beside them. What is to be done stands in
+One operation, or a chain of them (``translator.llb.chains``), becomes one process with an empty
+root of its own: the tree to change is mounted at ``/dest``, those to copy from at ``/src``,
+``/src1`` and so on, the helper beside them. What is to be done stands in
 the arguments, and data to write in variables of the environment, which daemons print nowhere.
 The helper is no root, for v0.3 looks for no result by what is in a root, and local sources are new
 in every session (solver/llbsolver/ops/exec.go).
@@ -11,16 +12,16 @@ from __future__ import annotations
 
 import base64
 import posixpath
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from translator.compiled import JoinedStep
 from translator.llb.graph import (
     NONE,
     CopyFiles,
     Detour,
     Edge,
-    ExecMount,
     ExecOp,
     FileChange,
     FileOp,
@@ -32,6 +33,7 @@ from translator.llb.graph import (
     Owner,
     RemovePath,
     SourceOp,
+    Tree,
     TreeMount,
     Use,
     Vertex,
@@ -70,30 +72,40 @@ class Help:
 
 
 def helped(
-    vertex: Vertex, op: FileOp, builder: GraphBuilder, help_: Help, lacking: Sequence[str]
+    chain: Sequence[Vertex], builder: GraphBuilder, help_: Help, detours: Sequence[Detour]
 ) -> Edge:
-    """Put processes behind all vertices that do what ``vertex`` does; give what they make.
+    """Put processes behind all vertices that do what ``chain`` does; give what they make.
 
-    Its inputs are those of the new graph. ``lacking`` are the features that the daemon has not.
+    Each file operation of the chain goes on from the one before. The inputs of all are those of
+    the new graph, but for that one. ``detours`` tell what is done.
     """
-    base = vertex.inputs[op.base] if op.base != NONE else None
-    origin = _origin(vertex.inputs[op.origin], op, builder) if op.origin != NONE else None
-    changes, selector = _from_selector(op.changes)
-    batches = list(_batches(changes))
+    first = chain[0]
+    base = _input(first, _op(first).base)
+    tasks = [task for number, each in enumerate(chain, 1) for task in _tasks(each, number, builder)]
+    origins = tuple(dict.fromkeys(task.origin for task in tasks if task.origin))
+    places = {each: f"{_SRC}{number or ''}" for number, each in enumerate(origins)}
+    batches = list(_batches(tasks, places, several=len(chain) > 1))
+    joined = tuple(JoinedStep(name=each.name, spans=(each.span,)) for each in chain)
     for number, batch in enumerate(batches, 1):
         inputs = Inputs()
-        mounts: list[ExecMount] = [
+        mounts = [
             TreeMount(target=DEST, input=inputs.position(base), output=0, hashed=False),
             TreeMount(target="/", output=1),
             TreeMount(target=help_.folder, input=inputs.position(help_.source), readonly=True),
         ]
-        if any(isinstance(each, CopyFiles) for each in batch.changes):
-            position = inputs.position(origin)
-            mounts.append(TreeMount(target=_SRC, input=position, selector=selector, readonly=True))
+        for origin in batch.origins:
+            mounts.append(
+                TreeMount(
+                    target=places[origin],
+                    input=inputs.position(origin.tree),
+                    selector=origin.selector,
+                    readonly=True,
+                )
+            )
         of_several = f" ({number}/{len(batches)})" if len(batches) > 1 else ""
         base = builder.add(
             replace(
-                vertex,
+                first,
                 payload=ExecOp(
                     args=(help_.command, "file", *batch.words),
                     env=batch.env,
@@ -103,21 +115,66 @@ def helped(
                 ),
                 inputs=inputs.edges(),
                 platform=help_.platform,
-                name=vertex.name + of_several,
-                uses=_uses(vertex, selector),
-                detours=vertex.detours
-                + tuple(Detour(feature, HOW, vertex.span) for feature in lacking),
+                name=_name(chain) + of_several,
+                uses=_uses(chain, batch),
+                detours=(*(told for each in chain for told in each.detours), *detours),
+                ignore_cache=any(each.ignore_cache for each in chain),
+                joined=joined if len(chain) > 1 else (),
             )
         )
     assert base is not None  # noqa: S101 -- an operation has at least one change
     return base
 
 
-def _uses(vertex: Vertex, selector: str) -> tuple[Use, ...]:
-    others = [use for use in vertex.uses if not use.feature.startswith("file.")]
+def _op(vertex: Vertex) -> FileOp:
+    assert isinstance(vertex.payload, FileOp)  # noqa: S101 -- for the type checker
+    return vertex.payload
+
+
+def _input(vertex: Vertex, position: int) -> Tree:
+    return vertex.inputs[position] if position != NONE else None
+
+
+def _name(chain: Sequence[Vertex]) -> str:
+    more = f" and {len(chain) - 1} more" if len(chain) > 1 else ""
+    return chain[0].name + more
+
+
+def _uses(chain: Sequence[Vertex], batch: _Batch) -> tuple[Use, ...]:
     features = ["exec.meta.base", "exec.meta.network", "exec.mount.bind"]
-    features += ["exec.mount.selector"] * bool(selector)
-    return (*(Use(feature, vertex.span) for feature in features), *others)
+    features += ["exec.mount.selector"] * any(origin.selector for origin in batch.origins)
+    others = (use for each in chain for use in each.uses if not use.feature.startswith("file."))
+    return (*(Use(feature, chain[0].span) for feature in features), *others)
+
+
+# --- what is to be done ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """What files are copied out of: a tree, or a folder of it."""
+
+    tree: Tree
+    selector: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Task:
+    """A change, for a copy with its origin, in the step of this number."""
+
+    change: FileChange
+    origin: _Origin | None
+    step: int
+
+
+def _tasks(vertex: Vertex, step: int, builder: GraphBuilder) -> Iterator[_Task]:
+    op = _op(vertex)
+    changes, selector = _from_selector(op.changes)
+    tree = _origin(vertex.inputs[op.origin], op, builder) if op.origin != NONE else None
+    origin = _Origin(tree, selector)
+    for change in changes:
+        copies = isinstance(change, CopyFiles)
+        yield _Task(change=change, origin=origin if copies else None, step=step)
 
 
 # --- what of the origin is looked at ---------------------------------------------------------
@@ -174,36 +231,55 @@ def _moved(change: FileChange, folder: str) -> FileChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Batch:
-    """Changes that one process does: its arguments and its environment."""
+    """What one process does: its arguments, its environment, and what it copies out of.
 
-    changes: tuple[FileChange, ...] = ()
+    ``step`` is the last one that it has a part of, and ``size`` what the words and the environment
+    take, in bytes (about).
+    """
+
     words: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
-
-    @property
-    def size(self) -> int:
-        """What the arguments and the environment take, in bytes (about)."""
-        return sum(len(text.encode()) + 9 for text in (*self.words, *self.env))
+    origins: tuple[_Origin, ...] = ()
+    step: int = 0
+    size: int = 0
 
 
-def _batches(changes: Sequence[FileChange]) -> Iterator[_Batch]:
-    batch, size = _Batch(), 0
-    for change in changes:
-        for part in _parts(change):
-            words, env = _words(part, len(batch.env))
-            more = _Batch(changes=(change,), words=words, env=env)
-            if batch.words and size + more.size > _LARGEST:
+def _batches(
+    tasks: Iterable[_Task], places: Mapping[_Origin, str], *, several: bool
+) -> Iterator[_Batch]:
+    """``several``: say with which step something begins."""
+    batch = _Batch()
+    for task in tasks:
+        for part in _parts(task.change):
+            more = _with(batch, task, part, places, several=several)
+            if batch.words and more.size > _LARGEST:
                 yield batch
-                words, env = _words(part, 0)
-                batch, size = _Batch(changes=(change,), words=words, env=env), more.size
-                continue
-            batch = _Batch(
-                changes=(*batch.changes, change),
-                words=(*batch.words, *words),
-                env=(*batch.env, *env),
-            )
-            size += more.size
+                more = _with(_Batch(), task, part, places, several=several)
+            batch = more
     yield batch
+
+
+def _with(
+    batch: _Batch,
+    task: _Task,
+    part: FileChange | _Append,
+    places: Mapping[_Origin, str],
+    *,
+    several: bool,
+) -> _Batch:
+    words, env = _words(part, len(batch.env))
+    if task.origin and places[task.origin] != _SRC:
+        words = (words[0], f"--from={places[task.origin]}", *words[1:])
+    if several and task.step != batch.step:
+        words = ("step", str(task.step), *words)
+    origins = (task.origin,) if task.origin else ()
+    return _Batch(
+        words=(*batch.words, *words),
+        env=(*batch.env, *env),
+        origins=tuple(dict.fromkeys((*batch.origins, *origins))),
+        step=task.step,
+        size=batch.size + sum(len(text.encode()) + 9 for text in (*words, *env)),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -68,7 +68,7 @@ class Layers:
             tree = self._one(tree)
             if tree.vertex in self._known:
                 return self._known[tree.vertex] + tuple(reversed(above))
-            base = _base(self._vertices[tree.vertex], tree.output)
+            base = base_of(self._vertices[tree.vertex], tree.output)
             above.append(Layer(base and self._one(base), tree))
             tree = base
         return tuple(reversed(above))
@@ -171,7 +171,7 @@ def _ends(vertex: Vertex, op: DiffOp) -> tuple[Tree, Tree]:
     return lower, upper
 
 
-def _base(vertex: Vertex, output: int) -> Tree:
+def base_of(vertex: Vertex, output: int) -> Tree:
     """The tree that an output was, before the vertex changed it."""
     op, position = vertex.payload, NONE
     if isinstance(op, FileOp):

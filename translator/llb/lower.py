@@ -15,6 +15,7 @@ from typing import TypeAlias
 from translator import helper
 from translator.compiled import Program
 from translator.llb.capabilities import FEATURES
+from translator.llb.chains import chains
 from translator.llb.graph import (
     NONE,
     CacheDir,
@@ -227,21 +228,49 @@ def lay_trees_with_a_helper(graph: Graph, terms: Terms) -> Graph:
 
 
 def change_files_with_a_helper(graph: Graph, terms: Terms) -> Graph:
-    """Have a helper program do the file operations that need what the daemon lacks."""
-    programs = _Programs(terms)
+    """Have a helper program do the file operations that need what the daemon lacks.
 
-    def lowered(vertex: Vertex, builder: GraphBuilder) -> Edge:
-        op, lacking = vertex.payload, _lacking(vertex, _FILE_FEATURES, terms)
-        if not lacking or not isinstance(op, FileOp):
-            return builder.add(vertex)
-        if "file.base" in lacking:
-            lacking = ("file.base",)  # with it goes all else
-        help_ = programs.send(terms.native, vertex, builder)
+    In trees with more layers than the daemon can mount, one process does as many as it can.
+    """
+    programs = _Programs(terms)
+    lacking = {
+        position: features
+        for position, vertex in enumerate(graph.vertices)
+        if (features := _lacking_of_files(vertex, terms))
+    }
+    joins = terms.lack(_LAYERS) and terms.native and helper.program(terms.native)
+    joined = chains(graph, lacking) if joins else {position: (position,) for position in lacking}
+    inner = {position for chain in joined.values() for position in chain[:-1]}
+
+    def lowered(vertex: Vertex, work: Rebuilding) -> Edge:
+        chain = joined.get(work.position, ())
+        if work.position in inner:
+            return Edge(NONE)  # nothing leads to it but the rest of its chain
+        if not chain:
+            return work.add(vertex)
+        help_ = programs.send(terms.native, vertex, work)
         if not help_:
-            return builder.add(_without_help(vertex, lacking, terms.native))
-        return helped(vertex, op, builder, help_, lacking)
+            return work.add(_without_help(vertex, lacking[chain[0]], terms.native))
+        detours = [
+            Detour(feature, FILES_HELPED, graph.vertices[position].span)
+            for position in chain
+            for feature in lacking.get(position, ())
+        ]
+        if len(chain) > 1:
+            detours += (Detour(_LAYERS, _TOGETHER, graph.vertices[each].span) for each in chain)
+        vertices = (graph.vertices[position] for position in chain)
+        moved = [replace(v, inputs=tuple(map(work.place, v.inputs))) for v in vertices]
+        return helped(moved, work, help_, detours)
 
     return rebuilt(graph, lowered)
+
+
+def _lacking_of_files(vertex: Vertex, terms: Terms) -> tuple[str, ...]:
+    if not isinstance(vertex.payload, FileOp):
+        return ()
+    lacking = _lacking(vertex, _FILE_FEATURES, terms)
+    # With the operations as such goes all else.
+    return ("file.base",) if "file.base" in lacking else lacking
 
 
 def start_processes_with_a_helper(graph: Graph, terms: Terms) -> Graph:
@@ -266,6 +295,7 @@ def start_processes_with_a_helper(graph: Graph, terms: Terms) -> Graph:
 
 _TREE_FEATURES = ("mergeop", "diffop", "merge.removals")
 _UNSEEN = "what an image removes in its layers is only seen by the daemon"
+_LAYERS, _TOGETHER = "exec.mount.layers", "by one process for several steps"
 _FILE_FEATURES = tuple(name for name in FEATURES if name.startswith("file."))
 _START_FEATURES = ("exec.secretenv", "exec.validexitcode")
 
@@ -306,7 +336,7 @@ RULES: Sequence[Row] = (
         how=_BY_REGISTRY,
     ),
     Row(
-        features=_FILE_FEATURES,
+        features=(*_FILE_FEATURES, _LAYERS),
         rule=change_files_with_a_helper,
         how=FILES_HELPED,
         by_helper=True,

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from schemas.pb import ops_pb2 as pb
+from translator.compiled import JoinedStep
 from translator.llb.capabilities import FEATURES
 from translator.llb.graph import Detour, Edge, Graph, Payload, Tree, Use, Vertex
 from translator.llb.ops import body
@@ -29,12 +30,14 @@ class Definition:
     """A definition and what is known of it.
 
     ``data`` is a serialised ``pb.Definition``, empty for the empty tree. ``names`` and ``spans``
-    go by digest; ``payloads``, ``uses`` and ``detours`` are those of all its vertices.
+    go by digest, as does ``joined``: the steps of vertices that do several. ``payloads``, ``uses``
+    and ``detours`` are those of all its vertices.
     """
 
     data: bytes = b""
     names: Mapping[str, str]
     spans: Mapping[str, tuple[Span, ...]]
+    joined: Mapping[str, tuple[JoinedStep, ...]] = field(default_factory=dict)
     payloads: tuple[Payload, ...] = ()
     uses: tuple[Use, ...] = ()
     detours: tuple[Detour, ...] = ()
@@ -109,6 +112,7 @@ def _definition(graph: Graph, operations: Sequence[_Operation], root: Tree) -> D
         data=_bytes(message),
         names={operation.digest: vertices[0].name for operation, vertices in shared.items()},
         spans=spans,
+        joined={each.digest: steps for each, same in shared.items() if (steps := _joined(same))},
         payloads=tuple(vertices[0].payload for vertices in shared.values()),
         uses=tuple(use for vertices in shared.values() for v in vertices for use in v.uses),
         detours=tuple(each for vertices in shared.values() for v in vertices for each in v.detours),
@@ -126,7 +130,19 @@ def _closure(graph: Graph, root: Edge) -> list[int]:
 
 
 def _spans(vertices: Sequence[Vertex]) -> tuple[Span, ...]:
-    return tuple(dict.fromkeys(vertex.span for vertex in vertices))
+    places = ((each.span, *(s for step in each.joined for s in step.spans)) for each in vertices)
+    return tuple(dict.fromkeys(span for spans in places for span in spans))
+
+
+def _joined(vertices: Sequence[Vertex]) -> tuple[JoinedStep, ...]:
+    """The steps of equal vertices, each with its places in all of them."""
+    return tuple(
+        JoinedStep(
+            name=same[0].name,
+            spans=tuple(dict.fromkeys(span for step in same for span in step.spans)),
+        )
+        for same in zip(*(vertex.joined for vertex in vertices), strict=True)
+    )
 
 
 def _describe(metadata: pb.OpMetadata, vertices: Sequence[Vertex]) -> None:

@@ -74,9 +74,7 @@ def scripted(tls: ssl.SSLContext | None = None) -> Iterator[Scripted]:
             thread.join()
 
 
-def serve(
-    server: Scripted, repository: str, tag: str, manifest: bytes, kind: str = ""
-) -> str:
+def serve(server: Scripted, repository: str, tag: str, manifest: bytes, kind: str = "") -> str:
     """Let it have a manifest, to be found by its tag and got by its digest, which is returned."""
     digest = digest_of(manifest)
     headers = {"Docker-Content-Digest": digest, **({"Content-Type": kind} if kind else {})}
