@@ -216,6 +216,52 @@ def test_a_failing_step_has_its_lines_and_its_log(run: Any) -> None:
     assert {change.vertex.digest for change in seen.changes} == set(plan.jobs[0].parts[0].names)
 
 
+_FOLDERS = "\n".join(f"      - mkdir: {{path: /d{number}}}" for number in range(40))
+LONG = f"""version: 1
+stages:
+  s:
+    from: scratch
+    steps:
+{_FOLDERS}
+targets: {{a: {{stage: s}}}}
+"""
+
+
+def test_of_several_steps_in_one_process_the_one_that_failed_is_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(solving: FakeSolving) -> Solved:
+        (vertex,) = solving.job.parts[0].joined
+        solving.tell(VertexEvent(digest=vertex, name="w", started=1.0))
+        solving.tell(LogEvent(vertex=vertex, stream=2, data=b"step 7: cannot make folder\n"))
+        raise failed("exit code: 1", vertex)
+
+    monkeypatch.setattr(FakeSolving, "scripts", {"a": fail})
+    monkeypatch.setattr(runner, "Solving", FakeSolving)
+    plan = planned(tmp_path, LONG, info((0, 4, 0)), "a")
+    with pytest.raises(BuildFailedError) as error:
+        Runner(plan, FakeDaemon(), None, Seen()).run()  # type: ignore[arg-type]
+    (fault,) = error.value.diagnostics
+    assert fault.message.startswith("[s 7/40] mkdir /d6 failed")
+    assert fault.span and fault.span.start.line == 12
+    assert fault.log == ("cannot make folder",) and not fault.related
+
+
+def test_a_tree_of_too_many_layers_has_a_hint(run: Any) -> None:
+    def fail(solving: FakeSolving) -> Solved:
+        (vertex,) = solving.job.parts[0].names
+        solving.tell(VertexEvent(digest=vertex, name="w", started=1.0))
+        told = b'error mounting "overlay" to rootfs at "/src": mount, data: lowerdir=/a:/b\n'
+        solving.tell(LogEvent(vertex=vertex, stream=2, data=told))
+        raise failed("exit code: 1", vertex)
+
+    made, _, _ = run(a=fail, b=stopped)
+    with pytest.raises(BuildFailedError) as error:
+        made.run()
+    (fault,) = error.value.diagnostics
+    assert fault.hint and "more than about 60 layers" in fault.hint
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [

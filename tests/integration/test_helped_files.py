@@ -21,6 +21,7 @@ from translator.llb.capabilities import FEATURES
 
 _EXPECTED = Path(__file__).parents[1] / "cases" / "helped-files.txt"
 _AS_NOW = (0, 26, 0)  # from then on daemons do these steps as they do today
+_KEEPS_PIPES = (0, 10, 0)
 _LONG_AGO = 1_000_000_000
 _YEARS = 400_000_000
 
@@ -219,7 +220,10 @@ targets:
 
 
 def _stages() -> dict[str, str]:
-    """Several, for the oldest daemons cannot mount what has more than about 60 layers."""
+    """Several, for the oldest daemons cannot mount what has more than about 60 layers.
+
+    None is so long that its steps become one process (``translator.llb.chains``).
+    """
     return {
         f"s{number}": "".join(f"      {line}\n" for line in steps.strip().splitlines())
         for number, steps in enumerate(_STEPS.split("\n\n"))
@@ -283,9 +287,11 @@ def _lack_file_steps(monkeypatch: pytest.MonkeyPatch, *more: str) -> None:
 
 
 def test_the_helper_makes_what_daemons_make(
-    work: Workspace, monkeypatch: pytest.MonkeyPatch
+    work: Workspace, info: DaemonInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Expected is what the newest daemon makes by itself: the test below writes it anew."""
+    if info.release < _KEEPS_PIPES and "native" in info.workers[0].labels.values():
+        pytest.skip("a native snapshotter of before v0.10 loses what follows a named pipe")
     _fill(work)
     _lack_file_steps(monkeypatch)
     assert _built(work).splitlines() == _EXPECTED.read_text(encoding="utf-8").splitlines()

@@ -174,6 +174,23 @@ def test_changes_are_done_in_their_order(root: Root) -> None:
     assert stat.S_IMODE((root.folder / "dest/d").stat().st_mode) == 0o750
 
 
+def test_each_of_several_steps_sees_what_those_before_made(root: Root) -> None:
+    (root.folder / "src/a").write_text("a")
+    (root.folder / "src1/etc").mkdir(parents=True)
+    (root.folder / "src1/etc/passwd").write_text("worker:x:12:13::/:/bin/sh\n")
+    users = ("step", "1", "copy", "--from=/src1", "/etc", "/")
+    root("file", *users, "step", "2", "copy", "--owner=worker:", "/a", "/a")
+    owner = (root.folder / "dest/a").stat()
+    assert (owner.st_uid, owner.st_gid) == (12, 13)
+
+
+def test_of_several_steps_it_tells_which_one_failed(root: Root) -> None:
+    first = ("step", "1", "mkdir", "--mode=755", "/d")
+    told = root("file", *first, "step", "2", "mkdir", "--mode=755", "/e", "remove", "/x", code=1)
+    assert told == "step 2: cannot remove: /x: no such file or directory\n"
+    assert root("file", *first, "step", code=1) == "step 1: no name: step\n"
+
+
 def test_required_paths_count_from_the_root(root: Root) -> None:
     (root.folder / "src/d").mkdir()
     (root.folder / "src/d/a").write_text("a")
