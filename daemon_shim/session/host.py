@@ -27,8 +27,11 @@ from daemon_shim.session.service import Opener, Service
 from daemon_shim.session.tunnel import Tunnel, TunnelError
 from daemon_shim.transports.base import Stream, Transport
 
-_IN_TUNNEL = 256 << 10
-_IN_SOCKET = 256 << 10
+_ON_THE_WAY = 2 << 20
+"""Bytes that the tunnel and the socket each take at most: a handler's largest piece, 1 MiB with its
+frames, as one message of the tunnel. A daemon unwraps one such sooner than several small ones, and
+up to v0.12 takes 4 MiB at most.
+"""
 _CLOSE_SECONDS = 5.0
 _SILENCE = 120.0
 """Seconds after which a silent daemon counts as gone: it asks for our health every 1 to 5 seconds
@@ -204,11 +207,11 @@ class _Runner:
     def _turn(self) -> bool:
         """Move bytes one stage on; return whether another turn at once may move more."""
         self._server.feed()
-        room = _IN_TUNNEL - self._tunnel.queued
+        room = _ON_THE_WAY - self._tunnel.queued
         if room > 0 and (chunks := self._server.take(room)):
             self._tunnel.send(chunks)
         if not self._link.backlog:
-            self._link.put(self._tunnel.take(_IN_SOCKET))
+            self._link.put(self._tunnel.take(_ON_THE_WAY))
         wrote = self._link.flush()
         if self._server.abandoned:
             raise TunnelError(None, "the daemon gave it up")
@@ -273,7 +276,7 @@ class _Runner:
         self._pool.close()
         try:
             self._tunnel.close()
-            self._link.put(self._tunnel.take(_IN_SOCKET))
+            self._link.put(self._tunnel.take(_ON_THE_WAY))
             self._link.flush()
         except (OSError, Http2Error):
             pass  # the connection is gone, and with it who would have heard

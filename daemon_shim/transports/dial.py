@@ -16,6 +16,13 @@ from daemon_shim.errors import DaemonError, UnreachableError
 from daemon_shim.transports.base import Stream
 from daemon_shim.transports.deadline import Deadline
 
+_UNIX_BUFFER = 4 << 20
+"""Bytes that a unix socket is asked to hold of what we send; the system may allow less.
+
+Its usual 200 KiB do not grow by themselves. A large piece would leave in six writes, with a wait
+before each until the daemon has read.
+"""
+
 
 class Dialler(Protocol):
     """Something that connects."""
@@ -46,6 +53,7 @@ class UnixDialler:
         """Connect; raises UnreachableError."""
         connection = socket.socket(socket.AF_UNIX)
         try:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNIX_BUFFER)
             connection.settimeout(deadline.remaining())
             connection.connect(self.path)
         except OSError as error:
