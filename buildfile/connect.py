@@ -189,4 +189,5 @@ def daemon_of(candidate: Candidate, choice: DaemonChoice) -> Daemon:
         timeout=choice.timeout,
         api=candidate.api,
         max_parallel=candidate.max_parallel,
+        labels=candidate.labels,
     )

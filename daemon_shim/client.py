@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from types import TracebackType
 
@@ -23,7 +23,8 @@ class Daemon:
     """One daemon, reached through a transport, which is closed with it.
 
     ``timeout`` in seconds bounds dialling; ``api`` is how it is spoken to. ``max_parallel`` is how
-    many builds its callers should start at once, None for any number. All methods may be used from
+    many builds its callers should start at once, None for any number. ``labels`` are what its user
+    says of its workers beside what they say themselves. All methods may be used from
     several threads, and raise errors of ``daemon_shim.errors``: UnreachableError or TlsError when
     nobody is there, LostConnectionError when the daemon goes away.
     """
@@ -35,9 +36,11 @@ class Daemon:
         timeout: float = 5.0,
         api: Api = Api.AUTO,
         max_parallel: int | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         self.wire = Wire(transport, timeout)
         self.max_parallel = max_parallel
+        self.labels = dict(labels or {})
         self._api = api
         self._lock = threading.Lock()
         self._info: DaemonInfo | None = None
@@ -64,6 +67,12 @@ class Daemon:
             if not self._info:
                 self._info = replace(probe(self.wire), api=self._api)
             return self._info
+
+    def workers(self) -> tuple[Worker, ...]:
+        """Its workers, the default one first, with what its user says of them."""
+        return tuple(
+            replace(each, labels={**each.labels, **self.labels}) for each in self.info().workers
+        )
 
     def list_workers(self, filters: Iterable[str] = ()) -> tuple[Worker, ...]:
         """The workers that any of the containerd-style filters selects; the default one first.

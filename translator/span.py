@@ -60,3 +60,15 @@ class Span:
 
     def __str__(self) -> str:
         return f"{self.file.name}:{self.start.line}:{self.start.column}"
+
+    def within(self, text: str, start: int, end: int) -> Span:
+        """The part of ``text`` from ``start`` up to but without ``end``, each counted from 0.
+
+        The whole stretch where it does not hold the text on one line, as it is.
+        """
+        line = self.file.lines[self.start.line - 1 : self.end.line]
+        at = line[0].find(text, self.start.column - 1) if len(line) == 1 and text else -1
+        if at < 0:
+            return self
+        number = self.start.line
+        return Span(self.file, Position(number, at + start + 1), Position(number, at + end + 1))

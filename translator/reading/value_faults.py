@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from translator.diagnostic import Diagnostic, Related
 from translator.span import Span
+
+if TYPE_CHECKING:
+    from translator.workerfilter import FilterError
 
 
 def did_you_mean(suggestion: str | None, otherwise: str | None = None) -> str | None:
@@ -23,6 +27,14 @@ def listed(names: Iterable[str], most: int = 12) -> str:
     known = list(names)
     more = f" and {len(known) - most} more" if len(known) > most else ""
     return ", ".join(known[:most]) + more
+
+
+# --- filters: translator.workerfilter -------------------------------------------------------------
+
+
+def bad_filter(error: FilterError, span: Span) -> Diagnostic:
+    """A filter of workers that cannot be read, or that could never mean anything."""
+    return Diagnostic(code="bad-filter", message=str(error), span=span, hint=error.hint)
 
 
 # --- references: translator.values.interpolate and translator.values.scope ------------------------
