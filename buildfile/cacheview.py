@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from typing import Any
 
@@ -10,6 +10,7 @@ from buildfile.cachecheck import Verified
 from buildfile.cachecopy import Copied
 from buildfile.cacheprune import Pruned
 from buildfile.cacheusage import Cache, File, Usage
+from buildfile.columns import columns
 from buildfile.display.units import age, counted, size
 
 _SHOWN_DIGITS = 12
@@ -22,7 +23,7 @@ def usage_text(usage: Usage, now: float) -> Iterator[str]:
     """What is in a folder; ``now`` is in seconds since 1970."""
     yield f"{usage.path}: {_sum(usage)}"
     rows = [_row(usage, cache, now) for cache in usage.caches]
-    yield from _table([("TAG", "SIZE", "SHARED", "AGE", "DIGEST"), *rows] if rows else [])
+    yield from columns([("TAG", "SIZE", "SHARED", "AGE", "DIGEST"), *rows] if rows else [])
     if usage.unused:
         yield f"not needed: {_files('blob', usage.unused.values())}"
     if usage.unfinished:
@@ -53,14 +54,6 @@ def _row(usage: Usage, cache: Cache, now: float) -> tuple[str, ...]:
         f"{algorithm}:{digits[:_SHOWN_DIGITS]}",
         *notes,
     )
-
-
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    columns = max((len(row) for row in rows), default=0)
-    cells = [[*row, *[""] * (columns - len(row))] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for row in cells:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def usage_data(usage: Usage, now: float) -> dict[str, Any]:

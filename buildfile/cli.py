@@ -25,6 +25,7 @@ COMMANDS = {
     "cache": "List, check, clean and copy folders of local caches.",
     "fs": "Look into a target's result without exporting it.",
     "run-builder": "Run a Python function as a builder on a daemon.",
+    "daemons": "List the daemons that a build may use.",
     "workers": "List a daemon's workers.",
     "daemon": "Start, stop or look at the private daemon.",
     "init": "Write a commented first build file.",

@@ -27,11 +27,15 @@ _AT_ONCE = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A daemon of the pool after it was asked: it is open, or ``fault`` says why it is not."""
+    """A daemon of the pool after it was asked: it is open, or ``fault`` says why it is not.
+
+    ``load`` is how many builds it had under way, None where it does not tell.
+    """
 
     candidate: Candidate
     daemon: Daemon | None = None
     fault: DaemonError | None = None
+    load: int | None = None
 
     @property
     def name(self) -> str:
@@ -70,10 +74,10 @@ def _asked(
         try:
             daemon = daemon_of(candidate, choice)
             held.callback(daemon.close)
-            _ask(daemon, choice.timeout + answer_seconds)
+            load = _ask(daemon, choice.timeout + answer_seconds)
         except DaemonError as error:
             return Member(candidate=candidate, fault=error)
-        return Member(candidate=candidate, daemon=daemon)
+        return Member(candidate=candidate, daemon=daemon, load=load)
 
     with ThreadPoolExecutor(min(len(candidates), _AT_ONCE) or 1, "pool") as threads:
         try:
@@ -84,20 +88,30 @@ def _asked(
             raise
 
 
-def _ask(daemon: Daemon, limit: float) -> None:
-    """Ask what it is, within the limit: one that is closed has no more to say."""
+def _ask(daemon: Daemon, limit: float) -> int | None:
+    """Ask what it is and how busy, within the limit: one that is closed has no more to say."""
     from daemon_shim.errors import CancelledError, UnreachableError
 
-    late = threading.Timer(limit, daemon.close)
+    load = None
+    over = threading.Event()
+
+    def give_up() -> None:
+        over.set()
+        daemon.close()
+
+    late = threading.Timer(limit, give_up)
     late.daemon = True
     late.start()
     try:
-        daemon.info()
-    except CancelledError as error:
+        load = daemon.running_builds()
+    except CancelledError:
+        over.set()
+    finally:
+        late.cancel()
+    if over.is_set():
         raise UnreachableError(
             f"{daemon.address} does not answer within {limit:g} seconds",
             address=daemon.address,
             hint="look at the daemon's log, or wait longer with --timeout",
-        ) from error
-    finally:
-        late.cancel()
+        )
+    return load

@@ -8,15 +8,19 @@ from dataclasses import replace
 from types import TracebackType
 
 from daemon_shim import decoding, dialects
+from daemon_shim.errors import UnsupportedError
 from daemon_shim.events import Event
 from daemon_shim.info import Api, DaemonInfo, Worker
 from daemon_shim.job import Job
 from daemon_shim.probe import probe
+from daemon_shim.releases import Release
 from daemon_shim.request import SolveRequest
 from daemon_shim.transports.base import Transport
 from daemon_shim.wire import Wire
 from schemas.pb import control_pb2
 from schemas.rpc import Control
+
+_TELLS_WHAT_RUNS: Release = (0, 12, 4)
 
 
 class Daemon:
@@ -73,6 +77,20 @@ class Daemon:
         return tuple(
             replace(each, labels={**each.labels, **self.labels}) for each in self.info().workers
         )
+
+    def running_builds(self) -> int | None:
+        """How many builds it has under way, of all clients, or None where it does not tell.
+
+        From v0.12.4 on it does: before, a history that is asked for what is active, and to end
+        at once, leaves that out (solver/llbsolver/history.go).
+        """
+        if self.info().release < _TELLS_WHAT_RUNS:
+            return None
+        message = control_pb2.BuildHistoryRequest(ActiveOnly=True, EarlyExit=True)
+        try:
+            return sum(1 for _ in self.wire.stream(Control.LISTEN_BUILD_HISTORY, message))
+        except UnsupportedError:
+            return None
 
     def list_workers(self, filters: Iterable[str] = ()) -> tuple[Worker, ...]:
         """The workers that any of the containerd-style filters selects; the default one first.

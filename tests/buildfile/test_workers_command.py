@@ -15,22 +15,22 @@ from tests.fakes.control import FakeControl
 
 
 @pytest.fixture
-def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeControl]:
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeControl]:
     """A daemon with two workers, and labels for it in the project's daemons.toml."""
     records = [
         types_pb2.WorkerRecord(ID=name, Labels={"kind": name}, platforms=[])
         for name in ("first", "second")
     ]
-    with FakeControl(tmp_path) as fake:
-        fake.script[Control.LIST_WORKERS.path] = lambda body, context: (
+    with FakeControl(tmp_path) as control:
+        control.script[Control.LIST_WORKERS.path] = lambda body, context: (
             control_pb2.ListWorkersResponse(record=records)
         )
-        text = f'daemons.near = {{ address = "{fake.address}", labels = {{ "po-ol" = "x" }} }}\n'
+        text = f'daemons.near = {{ address = "{control.address}", labels = {{ "po-ol" = "x" }} }}\n'
         (tmp_path / "daemons.toml").write_text(text)
         (tmp_path / "buildfile.yaml").write_text("version: 1\n")
         monkeypatch.chdir(tmp_path)
         monkeypatch.delenv("BUILDKIT_HOST", raising=False)
-        yield fake
+        yield control
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCont
     ],
 )
 def test_workers_are_filtered(
-    daemon: FakeControl,
+    fake: FakeControl,
     filters: tuple[str, ...],
     shown: list[str],
     capsys: pytest.CaptureFixture[str],
@@ -58,24 +58,22 @@ def test_workers_are_filtered(
 
 
 def test_one_that_is_never_used_is_not_called_the_default(
-    daemon: FakeControl, capsys: pytest.CaptureFixture[str]
+    fake: FakeControl, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["workers", "--daemon", daemon.address, "--filter", "id==second"]) == 0
+    assert main(["workers", "--daemon", fake.address, "--filter", "id==second"]) == 0
     out = capsys.readouterr().out
     assert "second  never used by BuildKit" in out
     assert "first" not in out
 
 
 def test_a_filter_that_cannot_be_read_is_drawn(
-    daemon: FakeControl, capsys: pytest.CaptureFixture[str]
+    fake: FakeControl, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["workers", "--daemon", daemon.address, "--filter", "labels.kind=second"]) == 2
+    assert main(["workers", "--daemon", fake.address, "--filter", "labels.kind=second"]) == 2
     assert capsys.readouterr().err == (
-        "error: there is no operator =\n"
-        "  --> --filter:1:12\n"
-        "  |\n"
-        "1 | labels.kind=second\n"
-        "  |            ^\n"
-        "  = hint: write ==, !=, ~=\n"
+        "--filter:1:12: error: there is no operator = [bad-filter]\n"
+        "  1 | labels.kind=second\n"
+        "    |            ^\n"
+        "    = hint: write ==, !=, ~=\n"
     )
-    assert not daemon.calls
+    assert not fake.calls

@@ -189,6 +189,6 @@ class _Handlers(grpc.GenericRpcHandler):
             self._fake.record(path, body, context)
             yield from (message.SerializeToString() for message in answer(body, context))
 
-        if path == Control.STATUS.path:
+        if path in (Control.STATUS.path, Control.LISTEN_BUILD_HISTORY.path):
             return grpc.unary_stream_rpc_method_handler(stream)
         return grpc.unary_unary_rpc_method_handler(unary)

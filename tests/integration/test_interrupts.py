@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from daemon_shim.client import Daemon as Client
+from daemon_shim.transports import transport_for
 from tests.integration.command import Workspace
 from tests.integration.tree import tree
 from tests.real import engine, fleet
@@ -84,6 +86,13 @@ class Building:
 def building(work: Workspace) -> Iterator[Building]:
     with _building(work) as started:
         yield started
+
+
+def test_a_daemon_tells_what_it_builds_if_it_can(work: Workspace, building: Building) -> None:
+    assert building
+    with Client(transport_for(work.daemon.address), timeout=60.0) as client:
+        running = client.running_builds()
+        assert running is None if client.info().release < (0, 12, 4) else running
 
 
 @contextlib.contextmanager
