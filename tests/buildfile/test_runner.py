@@ -262,6 +262,20 @@ def test_a_tree_of_too_many_layers_has_a_hint(run: Any) -> None:
     assert fault.hint and "more than about 60 layers" in fault.hint
 
 
+def test_an_exit_code_that_the_daemon_does_not_tell_is_unknown(run: Any) -> None:
+    def fail(solving: FakeSolving) -> Solved:
+        (vertex,) = solving.job.parts[0].names
+        said = "executor failed running [false]: buildkit-runc did not terminate successfully"
+        raise failed(said, vertex)
+
+    made, _, _ = run(a=fail, b=stopped)
+    with pytest.raises(BuildFailedError) as error:
+        made.run()
+    (fault,) = error.value.diagnostics
+    told = "failed: exit code unknown, as BuildKit v0.7 does not tell it"
+    assert fault.message.endswith(told)
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
