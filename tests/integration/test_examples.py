@@ -10,9 +10,11 @@ import sys
 import uuid
 from pathlib import Path
 
+import pytest
+
 from daemon_shim import support
 from daemon_shim.info import DaemonInfo
-from tests.integration.command import Workspace
+from tests.integration.command import Workspace, run
 from tests.integration.test_images import inspect
 from tests.integration.tree import archive, files
 from tests.real import bases
@@ -58,9 +60,36 @@ def test_hello(work: Workspace) -> None:
     assert (work.folder / "out/hello.txt").read_text().startswith("Hello, you.")
 
 
+_MAKES = """
+version: 1
+vars:
+  BASE: none
+stages:
+  made:
+    from: {image: "${BASE}"}
+    steps: [{run: 'printf "all:; mkdir /made" | make -f -'}]
+targets: {made: {stage: made, outputs: [{type: none}]}}
+"""
+_REFUSES_CLONE3, _KNOWS_CLONE3 = (0, 8, 0), (0, 9, 1)
+
+
+def _skip_where_make_starts_nothing(work: Workspace, info: DaemonInfo, words: list[str]) -> None:
+    """Some daemons answer clone3 with an error after which a C library of today does not go on."""
+    if not _REFUSES_CLONE3 <= info.release < _KNOWS_CLONE3:
+        return
+    work.write("buildfile.yaml", _MAKES)
+    with work.surroundings():
+        done = run(work.arguments(*words))
+    if "mkdir: Operation not permitted" in done.err:
+        pytest.skip(f"the seccomp profile of BuildKit {info.version} refuses clone3: make fails")
+    assert done.code == 0, done.err
+
+
 def test_c_program(work: Workspace, info: DaemonInfo, toolchain_image: str) -> None:
+    base = ["--var", f"BASE={toolchain_image}"]
+    _skip_where_make_starts_nothing(work, info, base)
     _copy(work, "c-program")
-    words = ("--var", f"BASE={toolchain_image}", "--var", "VERSION=1.2")
+    words = (*base, "--var", "VERSION=1.2")
     done = work.build(None, *words)
     assert done.logged("ok     a thousand words survive growing") <= 1  # 0 where it was cached
     program = work.folder / "out/wordfreq"
