@@ -193,8 +193,13 @@ def unreadable_folder(source: LocalSource, reason: str) -> Diagnostic:
     )
 
 
-def same_place(output: Output, target: Target, first: Output, other: Target) -> Diagnostic:
-    """Two outputs would be written to one place, and one of them lost or mixed in."""
+def same_place(
+    output: Output, target: Target, first: Output, other: Target, *, layouts: bool
+) -> Diagnostic:
+    """Two outputs would be written to one place, and one of them lost or mixed in.
+
+    ``layouts``: both are OCI layouts.
+    """
     related = Related(message="first written to here", span=first.span) if first.span else None
     whose = "twice" if other.name == target.name else f"for {other.name} and for {target.name}"
     return Diagnostic(
@@ -202,7 +207,20 @@ def same_place(output: Output, target: Target, first: Output, other: Target) -> 
         message=f"{output.dest} would be written {whose}",
         span=output.span,
         related=(related,) if related and first.span != output.span else (),
-        hint="give each its own dest, such as out/${target}, in the build file",
+        hint="give each its own dest, such as out/${target}, in the build file" + _ADDED * layouts,
+    )
+
+
+_ADDED = "; an image is added to an OCI layout that is there, if it is built by a run of its own"
+
+
+def would_be_cleared(output: Output, what: str, path: str) -> Diagnostic:
+    """An output of mode=delete would remove something that is no result."""
+    return Diagnostic(
+        code="would-be-cleared",
+        message=f"mode=delete would remove {what} ({path}), which is in {output.dest}",
+        span=output.span,
+        hint="give it a dest that holds nothing else, such as out/${target}",
     )
 
 

@@ -94,7 +94,7 @@ class Site:
 
         plan.require()
         supplies = gather(secrets, agents, self.logins, self.environment)
-        check_places([(job.target, each) for job in plan.jobs for each in job.exports], sys.stdout)
+        check_places(plan.jobs, sys.stdout)
         for warning in plan.warnings:
             display.say(f"warning: {warning.message}")
         return Runner(plan, self.daemon, supplies, display, steer).run()

@@ -8,7 +8,9 @@ import pytest
 from buildfile.draft import draft
 from buildfile.exits import UsageError
 from buildfile.files import LoadOptions
+from buildfile.loopback import Loopback
 from buildfile.places import check_places
+from buildfile.plan import plan
 from tests.buildfile.projects import project
 from tests.daemon_shim.infos import info
 from translator.diagnostic import InvalidCommandError, InvalidFileError
@@ -26,10 +28,8 @@ def check(folder: Path, targets: str, *options: str, stdout: io.StringIO | None 
     fields = [FieldOption(option="--output", key="outputs", value=each) for each in options]
     made = project(folder, HEAD + targets, LoadOptions(fields=fields, environment={}))
     drafts = draft(made, made.select(["*"]), info((0, 13, 0)))
-    check_places(
-        [(each.target, export) for each in drafts for export in each.exports],
-        stdout or io.StringIO(),
-    )
+    made_plan = plan(drafts, info((0, 13, 0)), {}, loopback=Loopback(None), environment={})
+    check_places(made_plan.jobs, stdout or io.StringIO())
 
 
 ONE = "  a: {stage: s}\n"
@@ -75,3 +75,43 @@ def test_folders_of_the_build_file_are_merged_unless_one_is_cleared(tmp_path: Pa
     check(tmp_path, targets.format(""))
     with pytest.raises(InvalidFileError, match="out would be written for a and for b"):
         check(tmp_path, targets.format(",mode=delete"))
+
+
+DELETES = "  a: {stage: s, outputs: ['type=local,dest=DEST,mode=delete']CACHE}\n"
+
+
+@pytest.mark.parametrize(
+    ("dest", "cache", "what"),
+    [
+        (".", "", "the build file"),
+        ("..", "", "the build file"),
+        ("out", ", cache: {export: [{type: local, dest: out/cache}]}", "a local cache"),
+        ("out", ", cache: {import: [{type: local, src: out}]}", "a local cache"),
+        ("out/../out", ", cache: {export: [{type: local, dest: out/x/cache}]}", "a local cache"),
+    ],
+)
+def test_a_folder_is_not_cleared_of_what_is_wanted(
+    tmp_path: Path, dest: str, cache: str, what: str
+) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    text = DELETES.replace("DEST", dest).replace("CACHE", cache)
+    with pytest.raises(InvalidFileError, match=f"mode=delete would remove {what}") as error:
+        check(folder, text)
+    assert {each.code for each in error.value.diagnostics} == {"would-be-cleared"}
+    check(folder, text.replace(",mode=delete", ""))
+
+
+def test_a_folder_is_not_cleared_of_another_output(tmp_path: Path) -> None:
+    targets = DELETES.replace("DEST", "out").replace("CACHE", "")
+    other = "  b: {stage: s, outputs: ['type=tar,dest=out/b.tar']}\n"
+    with pytest.raises(InvalidFileError, match=r"remove an output of b \(.*out/b.tar\)"):
+        check(tmp_path, targets + other)
+    check(tmp_path, targets + other.replace("out/b.tar", "output/b.tar"))
+
+
+def test_two_images_for_one_layout_are_told_how_to_come_there(tmp_path: Path) -> None:
+    layouts = "  a: {stage: s, outputs: [L, L]}\n".replace("L", "'type=oci,dest=x,tar=false'")
+    with pytest.raises(InvalidFileError, match="x would be written twice") as error:
+        check(tmp_path, layouts)
+    assert "by a run of its own" in (error.value.diagnostics[0].hint or "")
