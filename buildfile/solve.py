@@ -16,7 +16,6 @@ from buildfile.cacheexport import CacheError, CacheExport
 from buildfile.cachefolder import CacheFolder
 from buildfile.caches import options
 from buildfile.exports import STDOUT, Export, is_layout
-from buildfile.layoutoutput import LayoutOutput
 from buildfile.ocilayout import LayoutError
 from buildfile.plan import Job
 from buildfile.supplies import Supplies
@@ -258,6 +257,8 @@ def _output(planned: Export) -> Output | None:
     if planned.output.type == "local":
         return FolderOutput(planned.dest, delete=planned.output.attrs.get("mode") == "delete")
     if is_layout(planned.output):
+        from buildfile.layoutoutput import LayoutOutput
+
         names = planned.exporter.attrs.get("name", "") if planned.exporter else ""
         return LayoutOutput(planned.dest, filter(None, names.split(",")))
     archived = planned.archived

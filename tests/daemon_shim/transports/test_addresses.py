@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import socket
+from pathlib import Path
+
 import pytest
 
 from daemon_shim.errors import UnreachableError
 from daemon_shim.transports import transport_for
 from daemon_shim.transports.base import TlsFiles
+from tests.fakes.peers import listening
 
 
 @pytest.mark.parametrize(
@@ -64,3 +68,13 @@ def test_empty_tls_files_leave_tcp_plain() -> None:
     transport = transport_for("tcp://127.0.0.1:1", tls=TlsFiles())
     with pytest.raises(UnreachableError, match="nobody answers"):
         transport.connect(5.0)
+
+
+def test_a_unix_socket_holds_more_than_the_system_gives_it(tmp_path: Path) -> None:
+    with (
+        listening(lambda stream: None, tmp_path / "s") as address,
+        socket.socket(socket.AF_UNIX) as usual,
+        transport_for(address).dial(5.0) as dialled,
+    ):
+        sizes = [s.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) for s in (usual, dialled)]
+    assert sizes[0] < sizes[1]
