@@ -118,6 +118,7 @@ _WHERE: Mapping[str, str] = MappingProxyType(
         "variable": "vars.NAME",
         "secret": "secrets.NAME",
         "ssh": "ssh.NAME",
+        "selector": "workers.NAME",
         "source": "sources.NAME",
         "stage": "stages.NAME",
         "diff": "stages.NAME.diff",

@@ -29,8 +29,9 @@ class Diagnostic:
 
     ``code`` is a stable kebab-case name (``unknown-key``), ``message`` says what is wrong in one
     sentence without a full stop, ``hint`` says what to do about it. ``span`` is None only where
-    no file is concerned (a command-line option, a missing file). ``log`` is the end of what a
-    failing step printed, line by line.
+    no file is concerned (a command-line option, a missing file). ``facts`` are what there is in
+    place of what is wanted, a line each. ``log`` is the end of what a failing step printed, line by
+    line.
     """
 
     code: str
@@ -39,6 +40,7 @@ class Diagnostic:
     related: tuple[Related, ...] = ()
     hint: str | None = None
     severity: Severity = "error"
+    facts: tuple[str, ...] = ()
     log: tuple[str, ...] = ()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from types import MappingProxyType
 from typing import TypeVar
@@ -29,8 +29,10 @@ from translator.reading.permission import Permission
 from translator.reading.read_secret import secret, ssh_agent
 from translator.reading.read_source import SCRATCH
 from translator.reading.read_target import TargetReader, matrix_keys
+from translator.reading.read_worker import selector
 from translator.reading.reader import Reader, Reading, text
 from translator.reading.selection import Selection, read_groups
+from translator.selector import Selector
 from translator.span import SourceFile
 from translator.stage import Instance, Origin, StageRef
 from translator.target import Secret, SshAgent, Target
@@ -62,6 +64,7 @@ class Project:
     variables: Mapping[str, Variable]
     secrets: Mapping[str, Secret]
     ssh: Mapping[str, SshAgent]
+    workers: Mapping[str, Selector]
     groups: Mapping[str, tuple[str, ...]]
     targets: Mapping[str, tuple[Target, ...]]
     stages: tuple[str, ...]
@@ -89,7 +92,7 @@ class Project:
         instance, found = self._stages.instance(target.stage, setting)
         if found:
             raise InvalidFileError(found)
-        return instance
+        return replace(instance, worker=target.worker) if target.worker else instance
 
 
 def load(inputs: Inputs) -> Project:
@@ -125,6 +128,7 @@ class _Loader:
         self._secrets: frozenset[str] = frozenset()
         self._ssh: frozenset[str] = frozenset()
         self._optional: frozenset[tuple[str, str]] = frozenset()
+        self._workers: Mapping[str, Selector | None] = {}
 
     def run(self) -> Project | None:
         outer = Scope(
@@ -185,6 +189,8 @@ class _Loader:
             for each in several.values()
             if each.optional
         )
+        workers = self._read_all(top, "workers", selector, scope)
+        self._workers = {name: workers.get(name) for name in _nodes(top, "workers")}
         sources, stage_tables = _nodes(top, "sources"), _tables(top, "stages")
         self._check_names(top)
         stages = Stages(stage_tables, sources, scope, self._reading, self._found.misshapen)
@@ -200,6 +206,7 @@ class _Loader:
             variables=MappingProxyType(dict(variables)),
             secrets=MappingProxyType(secrets),
             ssh=MappingProxyType(ssh),
+            workers=MappingProxyType(workers),
             groups=MappingProxyType(groups),
             targets=MappingProxyType(targets),
             stages=tuple(stage_tables),
@@ -229,6 +236,7 @@ class _Loader:
             secrets=self._secrets,
             ssh=self._ssh,
             optional=self._optional,
+            workers=self._workers,
             numbers=itertools.count(1),
         )
 

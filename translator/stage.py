@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from translator.platform import Platform
+from translator.selector import Selector
 from translator.span import Span
 
 ResolveMode = Literal["default", "pull", "local"]
@@ -405,7 +406,7 @@ class ImageOptions:
 class Stage:
     """One stage for one platform. ``workdir``, ``env``... are the defaults of its steps.
 
-    A stage that merges or compares others has neither.
+    A stage that merges or compares others has neither. ``worker`` says where it is built.
     """
 
     ref: StageRef
@@ -417,6 +418,7 @@ class Stage:
     user: str = ""
     shell: tuple[str, ...] = ()
     network: NetworkMode = "sandbox"
+    worker: Selector | None = None
     image: ImageOptions | None = None
     span: Span
 
@@ -433,8 +435,16 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """A target's stages for one platform: every stage after all that it uses, the root last."""
+    """A target's stages for one platform: every stage after all that it uses, the root last.
+
+    ``worker`` is the target's selector, which counts for the stages that have none.
+    """
 
     root: StageRef
     platform: Platform
     stages: Mapping[StageRef, Stage]
+    worker: Selector | None = None
+
+    def selector(self, stage: Stage) -> Selector | None:
+        """What decides where a stage of it is built."""
+        return stage.worker or self.worker

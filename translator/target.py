@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from translator.platform import Platform
+from translator.selector import Selector
 from translator.span import Span
 
 Provenance = Literal["min", "max", "false"]
@@ -71,7 +72,8 @@ class Target:
     """One thing to build: a declared target with its matrix values applied.
 
     ``name`` is unique (``app``, or ``app-1-24`` for a matrix variant of ``declared`` app).
-    ``platforms`` is empty where the file names none: then the daemon's own is meant.
+    ``platforms`` is empty where the file names none: then the daemon's own is meant. ``worker``
+    says where it is built.
     """
 
     name: str
@@ -87,5 +89,6 @@ class Target:
     provenance: Provenance | None = None
     sbom: bool = False
     no_cache: bool = False
+    worker: Selector | None = None
     description: str = ""
     span: Span

@@ -163,16 +163,18 @@ class _Stages:
         self._builder = builder
         self._sources = sources
         self._prefix = prefix
-        self._memo: dict[tuple[int, ...], Built] = {}
+        self._memo: dict[tuple[object, ...], Built] = {}
 
     def build(self, instance: Instance) -> Built:
         """The root of an instance, and all that it stands on."""
         built: dict[StageRef, Built] = {}
         for ref, stage in instance.stages.items():
-            key = (id(stage), *(id(built[used]) for used in _used(stage)))
+            selector = instance.selector(stage)
+            constraints = selector.constraints() if selector else ()
+            key = (id(stage), constraints, *(id(built[used]) for used in _used(stage)))
             result = self._memo.get(key)
             if result is None:
-                work = _StageWork(self, stage, built)
+                work = _StageWork(self, stage, built, constraints)
                 result = self._memo[key] = work.run()
             built[ref] = result
         return built[instance.root]
@@ -184,29 +186,10 @@ class _Stages:
             return built[origin].tree
         return self._sources.tree(origin, stage.platform)
 
-    def start(self, stage: Stage, built: Mapping[StageRef, Built]) -> Built:
-        """A stage before its first step."""
-        if isinstance(stage.origin, StageRef):
-            return built[stage.origin]
-        first = stage.bases[0]
-        if isinstance(first, StageRef):
-            config = built[first].config
-        else:
-            config = self._sources.config(first, stage.platform)
-        return Built(tree=self._beginning(stage, built), config=config)
-
-    def _beginning(self, stage: Stage, built: Mapping[StageRef, Built]) -> Tree:
-        origin, titles = stage.origin, self.titles(stage)
-        if isinstance(origin, Merge):
-            trees = [self.tree(each, stage, built) for each in origin.inputs]
-            made = merged(trees, titles.unnumbered(merge_title(origin)), origin.span)
-        elif isinstance(origin, Diff):
-            lower, upper = (self.tree(each, stage, built) for each in (origin.lower, origin.upper))
-            title = titles.unnumbered(diff_title(origin))
-            made = difference(lower, upper, title, origin.span)
-        else:
-            made = self.tree(origin, stage, built)
-        return self.add(made, stage) if isinstance(made, Vertex) else made
+    def config(self, origin: Origin, stage: Stage, built: Mapping[StageRef, Built]) -> ImageConfig:
+        if isinstance(origin, StageRef):
+            return built[origin].config
+        return self._sources.config(origin, stage.platform)
 
     def add(self, vertex: Vertex, stage: Stage) -> Edge:
         no_cache = self._options.no_cache
@@ -234,21 +217,55 @@ def _used(stage: Stage) -> list[StageRef]:
 class _StageWork:
     """One stage in the making, step by step."""
 
-    def __init__(self, stages: _Stages, stage: Stage, built: Mapping[StageRef, Built]) -> None:
+    def __init__(
+        self,
+        stages: _Stages,
+        stage: Stage,
+        built: Mapping[StageRef, Built],
+        constraints: tuple[str, ...],
+    ) -> None:
         self._stages = stages
         self._stage = stage
         self._built = built
+        self._constraints = constraints
         self._titles = stages.titles(stage)
 
     def run(self) -> Built:
         stage = self._stage
-        state = self._guard(lambda: self._stages.start(stage, self._built), self._empty())
+        state = self._guard(self._start, self._empty())
         state = self._defaults(state)
         for step in stage.steps:
             state = self._step(state, step)
         if stage.image:
             state = replace(state, config=state.config.with_options(stage.image))
         return state
+
+    def _start(self) -> Built:
+        """The stage before its first step."""
+        stage = self._stage
+        if isinstance(stage.origin, StageRef):
+            return self._built[stage.origin]
+        config = self._stages.config(stage.bases[0], stage, self._built)
+        return Built(tree=self._beginning(stage.origin), config=config)
+
+    def _beginning(self, origin: Origin | Merge | Diff) -> Tree:
+        if isinstance(origin, Merge):
+            title = self._titles.unnumbered(merge_title(origin))
+            made = merged([self._tree(each) for each in origin.inputs], title, origin.span)
+        elif isinstance(origin, Diff):
+            title = self._titles.unnumbered(diff_title(origin))
+            lower, upper = self._tree(origin.lower), self._tree(origin.upper)
+            made = difference(lower, upper, title, origin.span)
+        else:
+            made = self._tree(origin)
+        return self._add(made) if isinstance(made, Vertex) else made
+
+    def _add(self, vertex: Vertex) -> Edge:
+        """Add a vertex of the stage. Its sources are no part of it: others use them as well."""
+        if self._constraints:
+            uses = (*vertex.uses, Use("constraints", vertex.span))
+            vertex = replace(vertex, constraints=self._constraints, uses=uses)
+        return self._stages.add(vertex, self._stage)
 
     def _empty(self) -> Built:
         return Built(tree=None, config=ImageConfig.scratch(self._stage.platform))
@@ -312,8 +329,7 @@ class _StageWork:
         return self._stages.tree(origin, self._stage, self._built)
 
     def _grown(self, state: Built, vertex: Vertex) -> Built:
-        tree = self._stages.add(vertex, self._stage)
-        return Built(tree=tree, config=state.config, made=state.made)
+        return Built(tree=self._add(vertex), config=state.config, made=state.made)
 
     # -- steps that change what is below them --
 

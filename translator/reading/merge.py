@@ -28,7 +28,7 @@ _ALTERNATIVES: Mapping[tuple[str, ...], frozenset[str]] = MappingProxyType(
     }
 )
 _UNITED = ("groups", "*")
-_NAMED = frozenset(("sources", "stages", "secrets", "ssh", "targets", "groups"))
+_NAMED = frozenset(("sources", "stages", "secrets", "ssh", "workers", "targets", "groups"))
 TARGET = ("targets", "*")
 
 

@@ -33,6 +33,7 @@ _KEYS: Mapping[str, Shape | Mapping[str, Shape]] = MappingProxyType(
         "secrets": "texts",
         "extends": "texts",
         "no-cache": "text",
+        "worker": "text",
         "description": "text",
         "annotations": "map",
         "matrix": "lists",

@@ -9,6 +9,7 @@ from translator.platform import Platform
 from translator.reading import value_faults as faults
 from translator.reading.read_source import origin
 from translator.reading.read_step import network, step
+from translator.reading.read_worker import worker
 from translator.reading.reader import (
     Field,
     Reader,
@@ -100,9 +101,10 @@ _STEPS = fields(
     user=text,
     shell=texts,
     network=network,
+    worker=worker,
     image=image_options,
 )
-_NO_STEPS = fields(image=image_options)
+_NO_STEPS = fields(worker=worker, image=image_options)
 _WITHOUT_STEPS = (["merge"], ["diff"])
 _APART = (*_BEGINNINGS, "platform", "description")
 

@@ -14,6 +14,7 @@ from translator.reading.overrides import Overrides, apply
 from translator.reading.read_cache import cache_export, cache_import
 from translator.reading.read_output import output
 from translator.reading.read_source import secret_id
+from translator.reading.read_worker import worker
 from translator.reading.reader import (
     Field,
     Reading,
@@ -67,6 +68,7 @@ _TARGET = fields(
     annotations=pairs,
     attest=_attest,
     no_cache=flag,
+    worker=worker,
     description=text,
 )
 _APART = ("extends", "abstract", "matrix")

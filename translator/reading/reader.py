@@ -16,6 +16,7 @@ from translator.platform import Platform
 from translator.reading import value_faults as faults
 from translator.reading.collector import Collector
 from translator.reading.files import absolute
+from translator.selector import Selector
 from translator.stage import Origin
 from translator.suggest import suggest
 from translator.text.document import Entry, Items, Node, Scalar, Table, as_int, is_null, kind
@@ -31,8 +32,9 @@ class Reading:
     ``origin`` finds the stage or source that a name means. ``permit`` takes a folder of the
     client and that of the build file that names it; it gives None if it may be read, else the
     folders that may be. ``optional`` has the kinds and ids of secrets and agents that may be
-    missing. ``owner`` is the name of the thing being read, ``numbers`` tells apart
-    the sources that it has in place.
+    missing. ``workers`` are the selectors of the file by name, None for one with a fault.
+    ``owner`` is the name of the thing being read, ``numbers`` tells apart the sources that it has
+    in place.
     """
 
     found: Collector
@@ -43,6 +45,7 @@ class Reading:
     secrets: frozenset[str]
     ssh: frozenset[str]
     optional: frozenset[tuple[str, str]]
+    workers: Mapping[str, Selector | None]
     numbers: Iterator[int]
 
     def missing(self, key: str, node: Node) -> None:

@@ -294,6 +294,19 @@ def not_together(first: str, second: str, span: Span) -> Diagnostic:
     )
 
 
+# --- selectors: translator.reading.read_worker ----------------------------------------------------
+
+
+def selects_nothing(keys: Sequence[str], span: Span) -> Diagnostic:
+    """A selector that every worker would match."""
+    return Diagnostic(
+        code="missing-key",
+        message="this selector asks for nothing",
+        span=span,
+        hint=f"give it one of {', '.join(keys)}",
+    )
+
+
 # --- outputs and caches: translator.reading.entries ----------------------------------------------
 
 

@@ -20,9 +20,8 @@ from translator.text.document import Node, Scalar, Table, is_null, kind
 # Keys of the language that this version has not: by definition, "" for the top.
 _LATER: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        "": frozenset(("workers",)),
-        "stage": frozenset(("dockerfile", "frontend", "worker")),
-        "target": frozenset(("dockerfile", "worker")),
+        "stage": frozenset(("dockerfile", "frontend")),
+        "target": frozenset(("dockerfile",)),
     }
 )
 # What other tools call a key, where spelling alone would not lead to ours.
