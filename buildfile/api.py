@@ -17,8 +17,8 @@ from buildfile.loopback import Loopback
 from translator.target import Secret, SshAgent
 
 if TYPE_CHECKING:
-    from buildfile.plan import Plan
     from buildfile.results import BuildResult
+    from buildfile.runplan import RunPlan
     from daemon_shim.info import DaemonInfo
     from translator.project import Project
 
@@ -29,7 +29,8 @@ class BuildOptions:
 
     ``secrets`` and ``agents`` stand in for those of the build file with the same id. ``progress``
     is a mode of ``--progress`` and goes to standard error. ``metadata_file`` gets the results as
-    JSON. ``environment`` None means this process's own.
+    JSON. ``pins`` has names of daemons of ``daemons.toml`` by the target or stage that is to be
+    built there. ``environment`` None means this process's own.
     """
 
     daemon: DaemonChoice = field(default_factory=DaemonChoice)
@@ -38,6 +39,7 @@ class BuildOptions:
     no_cache: bool = False
     progress: str = "quiet"
     metadata_file: str | None = None
+    pins: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] | None = None
 
     def variables(self) -> Mapping[str, str]:
@@ -73,12 +75,13 @@ def build(
 ) -> BuildResult:
     """Build targets (none: the group ``default``, else the only target) and wait for the end.
 
-    ``daemon`` is an address; None finds one, or starts a private one. Raises InvalidFileError for
-    what is wrong on this side, RefusedError for what the daemon cannot do, UnreachableError or
-    TlsError where it cannot be reached, BuildFailedError when a step fails.
+    ``daemon`` is an address, or a name in ``daemons.toml``. None: all that stand there, and each
+    target is placed on one of them; else one is found, or a private one started. Raises
+    InvalidFileError for what is wrong on this side, RefusedError for what the daemons cannot do,
+    UnreachableError or TlsError where none can be reached, BuildFailedError when a step fails.
     """
     from buildfile.display import shown
-    from buildfile.site import opened
+    from buildfile.sites import opened
     from buildfile.supplies import needed
 
     options = options or BuildOptions()
@@ -93,10 +96,10 @@ def build(
     environment = options.variables()
     with (
         shown(options.progress, sys.stderr, environment) as display,
-        opened(choice, display.say, environment) as site,
+        opened(choice, display.say, environment) as sites,
     ):
-        plan = site.plan(project, selected, no_cache=options.no_cache)
-        result = site.build(plan, display, *needed(project, plan, options.secrets, options.agents))
+        plan = sites.plan(project, selected, no_cache=options.no_cache, pins=options.pins)
+        result = sites.build(plan, display, *needed(project, plan, options.secrets, options.agents))
     if options.metadata_file:
         _write_metadata(options.metadata_file, result)
     return result
@@ -104,15 +107,17 @@ def build(
 
 def foresee(
     project: Project, targets: Sequence[str], info: DaemonInfo, options: BuildOptions
-) -> Plan:
+) -> RunPlan:
     """Plan a build for a daemon that is not there, such as one of ``daemon_shim.ages``.
 
-    Registries are asked from here. An image that cannot be had stays unpinned, what its config says
-    is left out, and a warning names it. Raises InvalidFileError.
+    No selector of a worker is looked at. Registries are asked from here. An image that cannot be
+    had stays unpinned, what its config says is left out, and a warning names it. Raises
+    InvalidFileError.
     """
     from buildfile.draft import draft, needed_images
     from buildfile.images import resolve_without_daemon
     from buildfile.plan import plan
+    from buildfile.runplan import RunPlan
     from buildfile.supplies import read_logins
     from daemon_shim.registry.client import RegistryClient
 
@@ -129,7 +134,7 @@ def foresee(
         no_cache=options.no_cache,
         environment=environment,
     )
-    return replace(made, warnings=(*made.warnings, *unknown))
+    return RunPlan(plans={"": replace(made, warnings=(*made.warnings, *unknown))})
 
 
 def _check_writable(path: str) -> None:

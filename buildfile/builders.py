@@ -67,7 +67,7 @@ def run(
     reached, BuildFailedError when a step or an output fails.
     """
     from buildfile.display import shown
-    from buildfile.site import opened
+    from buildfile.sites import opened
     from buildfile.solve import Steer
 
     options = options or RunOptions()
@@ -85,9 +85,9 @@ def run(
             entitlements=options.allow,
             say=display.say,
         )
-        with opened(choice, display.say, environment) as site:
-            plan = site.plan(project, project.select(()))
-            result = site.build(plan, display, options.secrets, options.agents, lambda job: steer)
+        with opened(choice, display.say, environment) as sites:
+            plan = sites.plan(project, project.select(()))
+            result = sites.build(plan, display, options.secrets, options.agents, lambda job: steer)
     return result.targets[_TARGET]
 
 

@@ -26,7 +26,57 @@ if TYPE_CHECKING:
         UnknownImageError,
         UnknownPlatformError,
     )
+    from buildfile.placement import Placed, Station, Unplaced, Wish
     from daemon_shim.errors import DaemonError
+
+# --- who builds what (exit 4) ------------------------------------------------------------------
+
+
+def no_daemon_for(unplaced: Unplaced) -> Diagnostic:
+    """No daemon matches the selectors of a target, or the one that it is pinned to does not."""
+    wanted = [f"the selector {each.selector} of {each.owner}" for each in unplaced.wishes]
+    if not wanted:
+        pinned = f"the daemon {unplaced.pin}, which --place names, "
+        message = f"{pinned}cannot be used for {unplaced.target}"
+    elif unplaced.pin:
+        message = f"{unplaced.pin}, where --place puts it, does not match {' and '.join(wanted)}"
+    elif len(wanted) == 1:
+        message = f"no daemon matches {wanted[0]}"
+    else:
+        message = f"no daemon matches all of {', '.join(wanted)}"
+    first = next(iter(unplaced.wishes), None)
+    return Diagnostic(
+        code="no-daemon",
+        message=message,
+        span=first.selector.span if first else None,
+        facts=tuple(_fact(*each) for each in unplaced.findings),
+        hint="buildfile daemons and buildfile workers list what there is; require: false lets it "
+        "be built on another one",
+    )
+
+
+def _fact(station: Station, finding: str) -> str:
+    """What a daemon is, for who looks for another one."""
+    address = "" if station.name == station.address else f" ({station.address})"
+    named = f"{station.name}{address}"
+    if not station.workers:
+        return f"{named}: {finding}"
+    worker = station.workers[0]
+    labels = ", ".join(f"{key}={value}" for key, value in sorted(worker.labels.items()))
+    platforms = ", ".join(map(str, worker.platforms))
+    return f"{named}: {finding}; its worker {worker.id} has {platforms}; {labels or 'no labels'}"
+
+
+def selector_passed_over(placed: Placed, wish: Wish) -> Diagnostic:
+    """A selector that is not required, and that no daemon matches."""
+    return Diagnostic(
+        code="no-daemon",
+        message=f"no daemon that can build {placed.target} matches the selector {wish.selector} of "
+        f"{wish.owner}, which is not required: it is built on {placed.station}",
+        span=wish.selector.span,
+        severity="warning",
+    )
+
 
 # --- what a daemon lacks (exit 4) --------------------------------------------------------------
 

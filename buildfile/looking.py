@@ -33,18 +33,18 @@ def look(
     there is no such path.
     """
     from buildfile.display import shown
-    from buildfile.site import opened
+    from buildfile.sites import opened
     from buildfile.supplies import needed
 
     target = _bare(project, name)
     environment = options.variables()
     with (
         shown(options.progress, sys.stderr, environment) as display,
-        opened(options.daemon, display.say, environment) as site,
+        opened(options.daemon, display.say, environment) as sites,
     ):
-        plan = site.plan(project, [target])
+        plan = sites.plan(project, [target])
         used = needed(project, plan, options.secrets, options.agents)
-        site.build(plan, display, *used, lambda job: _steer(job, path, show))
+        sites.build(plan, display, *used, lambda job: _steer(job, path, show))
 
 
 def _bare(project: Project, name: str) -> Target:

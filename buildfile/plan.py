@@ -60,13 +60,15 @@ class Job:
 class Plan:
     """All jobs of a run on one daemon, and every reason why it cannot do them.
 
-    ``notes`` say what is done another way for all of them.
+    ``notes`` say what is done another way for all of them. ``refused`` are the targets that the
+    refusals are about.
     """
 
     info: DaemonInfo
     jobs: tuple[Job, ...]
     notes: tuple[str, ...] = ()
     refusals: tuple[Diagnostic, ...] = ()
+    refused: frozenset[str] = frozenset()
     warnings: tuple[Diagnostic, ...] = ()
 
     def require(self) -> None:
@@ -108,13 +110,18 @@ def plan(  # noqa: PLR0913 -- each is a setting of its own, by name
     )
     caches = _Caches(info=info, environment=environment, loopback=loopback)
     jobs = tuple(_job(each, compiled, caches) for each in _named(drafts))
+    # Targets share stages, so a stage's fault comes once for each of them.
+    refusals = [*layouts.refusals(jobs, info), *_refusals(jobs, drafts, info)]
     return Plan(
         info=info,
         jobs=jobs,
         notes=() if info.imagined else tuple(_notes(images)),
-        refusals=tuple(_unique((*layouts.refusals(jobs, info), *_refusals(jobs, drafts, info)))),
+        refusals=tuple(dict.fromkeys(each for _, each in refusals)),
+        refused=frozenset(target for target, _ in refusals),
         warnings=tuple(
-            _unique((*_warnings(drafts, info, environment.get(_EPOCH, "")), *_cache_warnings(jobs)))
+            dict.fromkeys(
+                (*_warnings(drafts, info, environment.get(_EPOCH, "")), *_cache_warnings(jobs))
+            )
         ),
     )
 
@@ -150,11 +157,12 @@ class _Layouts:
         names = {id_: loopback.serve(Path(path)).name for id_, path in stores.items()}
         return cls(lack=lack, names=names)
 
-    def refusals(self, jobs: Iterable[Job], info: DaemonInfo) -> Iterator[Diagnostic]:
+    def refusals(self, jobs: Iterable[Job], info: DaemonInfo) -> Iterator[tuple[str, Diagnostic]]:
         """Those of engines that list the capability, and have no store for it all the same."""
         for job in jobs:
             if self.refusal and info.has(_LAYOUTS) and any(part.stores for part in job.parts):
-                yield faults.lacks_feature(f"{self.lack}; {self.refusal}", job.target, info)
+                reason = f"{self.lack}; {self.refusal}"
+                yield job.target.name, faults.lacks_feature(reason, job.target, info)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,18 +227,23 @@ def _uncached(drafts: Iterable[Draft]) -> frozenset[str]:
 
 def _refusals(
     jobs: Iterable[Job], drafts: Iterable[Draft], info: DaemonInfo
-) -> Iterator[Diagnostic]:
+) -> Iterator[tuple[str, Diagnostic]]:
+    """Each with its target."""
     for job in jobs:
-        for part in job.parts:
-            for need in missing(part.needs, info.llb_caps):
-                yield faults.lacks_capability(need, info)
-        for each in job.exports:
-            if each.refusal:
-                yield faults.lacks_output(each.output, each.refusal, info)
-        yield from _cache_refusals(job, info)
-        yield from _attestation_refusals(job, info)
+        yield from ((job.target.name, each) for each in _job_refusals(job, info))
     for draft_ in drafts:
-        yield from _foreign_platforms(draft_, info)
+        yield from ((draft_.target.name, each) for each in _foreign_platforms(draft_, info))
+
+
+def _job_refusals(job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:
+    for part in job.parts:
+        for need in missing(part.needs, info.llb_caps):
+            yield faults.lacks_capability(need, info)
+    for each in job.exports:
+        if each.refusal:
+            yield faults.lacks_output(each.output, each.refusal, info)
+    yield from _cache_refusals(job, info)
+    yield from _attestation_refusals(job, info)
 
 
 def _cache_refusals(job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:
@@ -299,12 +312,3 @@ def _warnings(drafts: Sequence[Draft], info: DaemonInfo, epoch: str) -> Iterator
 def _notes(images: Mapping[ImageNeed, ResolvedImage]) -> Iterator[str]:
     told = (f"{need.ref} is {each.note}" for need, each in images.items() if each.note)
     yield from dict.fromkeys(told)
-
-
-def _unique(diagnostics: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
-    """Targets share stages, so a stage's fault would be told once for each of them."""
-    seen: set[Diagnostic] = set()
-    for each in diagnostics:
-        if each not in seen:
-            seen.add(each)
-            yield each

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from buildfile.caches import PlannedCache
 from buildfile.doctorview import daemon_data, daemon_line
 from buildfile.exports import Export
+from buildfile.placement import Placed
 from buildfile.plan import Job, Plan
 from buildfile.render import as_data, span_data
+from buildfile.runplan import RunPlan
 from daemon_shim import releases
 from translator.compiled import Compiled, Lowering
+from translator.selector import Selector
 from translator.stage import Instance
 
 _PLACES = 3  # that the text names for each lowering
 
 
-def as_json(plan: Plan) -> dict[str, Any]:
+def as_json(run: RunPlan) -> dict[str, Any]:
     """The plan as plain data."""
     return {
-        "daemon": daemon_data(plan.info),
-        "notes": list(plan.notes),
-        "jobs": [_job_data(job) for job in plan.jobs],
-        "refusals": [as_data(each) for each in plan.refusals],
-        "warnings": [as_data(each) for each in plan.warnings],
+        "daemons": [{"name": name, **daemon_data(plan.info)} for name, plan in run.plans.items()],
+        "placement": [
+            {"target": each.target, "daemon": each.station, "why": each.why}
+            for each in run.placement.placed
+        ],
+        "notes": list(run.notes),
+        "jobs": [_job_data(job, name) for name, plan in run.plans.items() for job in plan.jobs],
+        "refusals": [as_data(each) for each in run.refusals],
+        "warnings": [as_data(each) for each in run.warnings],
     }
 
 
-def _job_data(job: Job) -> dict[str, Any]:
+def _job_data(job: Job, daemon: str) -> dict[str, Any]:
     return {
         "name": job.name,
+        "daemon": daemon,
         "target": job.target.name,
         "note": job.note,
         "platforms": [_part_data(*each) for each in zip(job.parts, job.instances, strict=True)],
@@ -47,7 +55,10 @@ def _job_data(job: Job) -> dict[str, Any]:
 def _part_data(part: Compiled, instance: Instance) -> dict[str, Any]:
     return {
         "platform": str(part.platform),
-        "stages": [{"stage": name, "platform": platform} for name, platform in _stages(instance)],
+        "stages": [
+            {"stage": name, "platform": platform, "worker": _selector_data(selector)}
+            for name, platform, selector in _stages(instance)
+        ],
         "steps": list(part.names.values()),
         "lowerings": [_lowering_data(each) for each in part.lowerings],
     }
@@ -63,9 +74,28 @@ def _lowering_data(lowering: Lowering) -> dict[str, Any]:
     }
 
 
-def _stages(instance: Instance) -> dict[tuple[str, str], None]:
-    """Each stage with its platform, in the order of the build; variants of one are not told of."""
-    return {(ref.name, str(stage.platform)): None for ref, stage in instance.stages.items()}
+def _stages(instance: Instance) -> dict[tuple[str, str, Selector | None], None]:
+    """Each stage with its platform and selector, in the order of the build.
+
+    Variants of one are not told of.
+    """
+    return {
+        (ref.name, str(stage.platform), instance.selector(stage)): None
+        for ref, stage in instance.stages.items()
+    }
+
+
+def _selector_data(selector: Selector | None) -> dict[str, Any] | None:
+    if selector is None:
+        return None
+    return {
+        "name": selector.name,
+        "platform": str(selector.platform) if selector.platform else None,
+        "labels": dict(selector.labels),
+        "filter": [each.text for each in selector.filters],
+        "daemon": selector.daemon,
+        "require": selector.require,
+    }
 
 
 def _output_data(each: Export) -> dict[str, Any]:
@@ -80,19 +110,27 @@ def _output_data(each: Export) -> dict[str, Any]:
     }
 
 
-def as_text(plan: Plan) -> str:
+def as_text(run: RunPlan) -> str:
     """The plan for people."""
-    return "\n".join(_lines(plan))
+    placed = {each.target: each for each in run.placement.placed}
+    plans = ("\n".join(_lines(name, plan, placed)) for name, plan in run.plans.items())
+    return "\n\n".join(plans)
 
 
-def _lines(plan: Plan) -> Iterator[str]:
-    yield f"daemon {daemon_line(plan.info)}"
+def _lines(name: str, plan: Plan, placed: Mapping[str, Placed]) -> Iterator[str]:
+    named = "" if name in ("", plan.info.address) else f"{name}: "
+    yield f"daemon {named}{daemon_line(plan.info)}"
     yield from (f"  note  {note}" for note in plan.notes)
     for job in plan.jobs:
         yield ""
         yield f"target {job.name}" + (f" - {job.note}" if job.note else "")
+        if named and job.target.name in placed:
+            yield f"  on {name}: {placed[job.target.name].why}"
         for part, instance in zip(job.parts, job.instances, strict=True):
-            stages = (f"{name} ({platform})" for name, platform in _stages(instance))
+            stages = (
+                f"{name} ({platform}, worker {selector})" if selector else f"{name} ({platform})"
+                for name, platform, selector in _stages(instance)
+            )
             yield f"  for {part.platform}"
             yield f"    stages  {', '.join(stages)}"
             yield from (f"    {name}" for name in part.names.values())

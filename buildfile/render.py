@@ -16,7 +16,7 @@ count from 1, in characters, and ``end`` is the first character behind the span:
     {"diagnostics": [{"code": "unknown-key", "severity": "error", "message": "unknown key imag",
                       "span": {"file": "buildfile.yaml", "start": {"line": 7, "column": 14},
                                "end": {"line": 7, "column": 18}},
-                      "hint": "did you mean image?", "log": [],
+                      "hint": "did you mean image?", "facts": [], "log": [],
                       "related": [{"message": "first defined here", "span": {...}}]}]}
 """
 
@@ -82,6 +82,7 @@ def to_text(diagnostic: Diagnostic, *, colour: bool = False) -> str:
     lines = [_headline(diagnostic, palette)]
     lines += _drawing(diagnostic.span, diagnostic.severity, gutter, palette)
     margin = palette.paint("gutter", " " * gutter + " =")
+    lines += [f"{margin} {_safe(fact)}" for fact in diagnostic.facts]
     if diagnostic.log:
         lines.append(f"{margin} the end of its log:")
         lines += [f"{' ' * gutter}   {_safe(line)}" for line in diagnostic.log]
@@ -224,6 +225,7 @@ def as_data(diagnostic: Diagnostic) -> dict[str, Any]:
         "message": diagnostic.message,
         "span": span_data(diagnostic.span),
         "hint": diagnostic.hint,
+        "facts": list(diagnostic.facts),
         "log": list(diagnostic.log),
         "related": [
             {"message": each.message, "span": span_data(each.span)} for each in diagnostic.related

@@ -14,7 +14,7 @@ _JSON_KEYS = ("containerimage.descriptor", "containerimage.buildinfo")
 
 @dataclass(frozen=True, kw_only=True)
 class TargetResult:
-    """One target that was built.
+    """One target that was built, on the daemon with the address ``daemon``.
 
     ``digest`` is the image's (``sha256:...``), empty where no image was made; ``names`` are its
     names; ``files`` are the outputs on this machine; ``metadata`` is all that the daemon said,
@@ -22,6 +22,7 @@ class TargetResult:
     """
 
     target: str
+    daemon: str = ""
     digest: str = ""
     names: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
@@ -45,8 +46,8 @@ class TargetResult:
 class BuildResult:
     """A whole build.
 
-    ``steps`` counts the vertices that ran or were cached. ``streamed`` says that an output went to
-    standard output.
+    ``daemon`` has the addresses of all that were used, with commas between. ``steps`` counts the
+    vertices that ran or were cached. ``streamed`` says that an output went to standard output.
     """
 
     targets: Mapping[str, TargetResult]
@@ -67,12 +68,13 @@ class BuildResult:
 
 
 def target_result(
-    target: str, responses: list[Mapping[str, str]], files: tuple[str, ...]
+    target: str, responses: list[Mapping[str, str]], files: tuple[str, ...], daemon: str = ""
 ) -> TargetResult:
     """Put the daemon's answers for one target's outputs together; later ones add to earlier."""
     flat = {key: value for response in responses for key, value in response.items()}
     return TargetResult(
         target=target,
+        daemon=daemon,
         digest=flat.get("containerimage.digest", ""),
         names=tuple(name for name in flat.get("image.name", "").split(",") if name),
         files=files,

@@ -1,4 +1,4 @@
-"""Running a plan: jobs side by side, their events to one display, their failures to the user."""
+"""Running plans: jobs side by side, their events to one display, their failures to the user."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from types import FrameType
 
 from buildfile import faults
@@ -25,7 +26,7 @@ from buildfile.solve import Solved, Solving, SourceFaultError, Steer
 from buildfile.supplies import Supplies
 from daemon_shim.client import Daemon
 from daemon_shim.errors import CancelledError, DaemonError, SolveFailedError
-from daemon_shim.events import Event
+from daemon_shim.events import Event, VertexEvent
 from daemon_shim.releases import Release
 from daemon_shim.session.outputs import OutputError
 from translator.compiled import JoinedStep
@@ -42,29 +43,47 @@ _OF_JOBS = (SourceFaultError, OutputError, SolveFailedError)
 _LOG_LINES = 20
 
 
-class Runner:
-    """One run. ``run`` may be called once.
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What one daemon does of a run. ``name`` is what the user calls the daemon."""
 
-    ``steer`` gives the builder of each job, where not what the jobs say is to be delivered.
+    name: str
+    plan: Plan
+    daemon: Daemon
+
+    def most(self) -> int:
+        """How many jobs it gets at once."""
+        if self.plan.info.release < _MOUNTS_FOR_SEVERAL:
+            return 1
+        return min(self.daemon.max_parallel or _SIDE_BY_SIDE, _SIDE_BY_SIDE)
+
+
+class Runner:
+    """One run, on one daemon or several. ``run`` may be called once.
+
+    Jobs of one target are all on one daemon, and no two jobs have the same name. ``steer`` gives
+    the builder of each job, where not what the jobs say is to be delivered.
     """
 
     def __init__(
         self,
-        plan: Plan,
-        daemon: Daemon,
+        shares: Sequence[Share],
         supplies: Supplies,
         display: Display,
         steer: Callable[[Job], Steer | None] = lambda job: None,
     ) -> None:
-        self._plan = plan
-        self._daemon = daemon
+        self._shares = shares
+        self._jobs = {job.name: job for share in shares for job in share.plan.jobs}
         self._display = display
         self._began = time.time()
         self._progress = Progress(began=self._began)
         self._told: queue.SimpleQueue[tuple[str, Event | None]] = queue.SimpleQueue()
         self._solvings = {
-            job.name: Solving(job, daemon, supplies, self._listener(job.name), steer(job))
-            for job in plan.jobs
+            job.name: Solving(
+                job, share.daemon, supplies, self._listener(job.name, share), steer(job)
+            )
+            for share in shares
+            for job in share.plan.jobs
         }
 
     def run(self) -> BuildResult:
@@ -83,23 +102,32 @@ class Runner:
             outcome = Outcome.CANCELLED
             raise
         finally:
-            count = len({job.target.name for job in self._plan.jobs})
+            count = len({job.target.name for job in self._jobs.values()})
             summary = self._progress.summary(count, outcome, time.time())
             self._display.close(summary)
         return BuildResult(
-            targets=_by_target(self._plan.jobs, solved),
-            daemon=self._daemon.address,
+            targets={
+                name: result
+                for share in self._shares
+                for name, result in _by_target(share, solved).items()
+            },
+            daemon=", ".join(share.daemon.address for share in self._shares),
             seconds=summary.seconds,
             steps=summary.steps,
             cached=summary.cached,
-            streamed=any(each.dest == STDOUT for job in self._plan.jobs for each in job.exports),
+            streamed=any(
+                each.dest == STDOUT for job in self._jobs.values() for each in job.exports
+            ),
         )
 
     def _solve_all(self) -> dict[str, Solved]:
-        workers = max(1, min(len(self._solvings), self._most()))
-        with _exit_at_second_interrupt(), ThreadPoolExecutor(workers, "solve") as pool:
+        with _exit_at_second_interrupt(), ExitStack() as pools:
             try:
-                futures = self._submitted(pool)
+                futures: dict[str, Future[Solved]] = {}
+                for share in self._shares:
+                    workers = max(1, min(len(share.plan.jobs), share.most()))
+                    pool = pools.enter_context(ThreadPoolExecutor(workers, "solve"))
+                    futures |= self._submitted(share.plan.jobs, pool)
                 self._show_all()
             except BaseException:
                 self._cancel_all()
@@ -107,18 +135,15 @@ class Runner:
         self._raise_failures(futures)
         return {name: future.result() for name, future in futures.items()}
 
-    def _most(self) -> int:
-        if self._plan.info.release < _MOUNTS_FOR_SEVERAL:
-            return 1
-        return min(self._daemon.max_parallel or _SIDE_BY_SIDE, _SIDE_BY_SIDE)
-
-    def _submitted(self, pool: ThreadPoolExecutor) -> dict[str, Future[Solved]]:
-        """Begin all jobs. One that is only apart because the daemon wants it follows the one before
-        of its target: what both push to one registry at once can fail there.
+    def _submitted(
+        self, jobs: Iterable[Job], pool: ThreadPoolExecutor
+    ) -> dict[str, Future[Solved]]:
+        """Begin the jobs of a daemon. One that is only apart because the daemon wants it follows
+        the one before of its target: what both push to one registry at once can fail there.
         """
         futures: dict[str, Future[Solved]] = {}
         last: dict[str, Future[Solved]] = {}
-        for job in self._plan.jobs:
+        for job in jobs:
             before = last.get(job.target.name) if job.note else None
             future = pool.submit(self._guarded, job.name, before)
             futures[job.name] = last[job.target.name] = future
@@ -139,8 +164,20 @@ class Runner:
         for solving in self._solvings.values():
             solving.cancel()
 
-    def _listener(self, name: str) -> Callable[[Event], None]:
-        return lambda event: self._told.put((name, event))
+    def _listener(self, name: str, share: Share) -> Callable[[Event], None]:
+        if len(self._shares) == 1:
+            return lambda event: self._told.put((name, event))
+        return lambda event: self._told.put((name, _of_daemon(event, share.name)))
+
+    def _known_as(self, name: str, digest: str) -> str:
+        """What a vertex of a job is called in the events."""
+        if len(self._shares) == 1:
+            return digest
+        return next(
+            _marked(digest, share.name)
+            for share in self._shares
+            if any(job.name == name for job in share.plan.jobs)
+        )
 
     def _show_all(self) -> None:
         """Show what the jobs tell until each has told that it ended."""
@@ -196,14 +233,12 @@ class Runner:
     def _place(self, name: str, error: SourceFaultError) -> Span | None:
         """Where the source stands that the daemon was about to read."""
         vertex = getattr(error.__cause__, "vertex", "")
-        job = next(job for job in self._plan.jobs if job.name == name)
-        step, _ = _blame(job, vertex, ())
+        step, _ = _blame(self._jobs[name], vertex, ())
         return next(iter(step.spans), None) if step else None
 
     def _failed_step(self, name: str, error: SolveFailedError) -> Diagnostic:
-        job = next(job for job in self._plan.jobs if job.name == name)
-        log = self._progress.tail(error.vertex, _LOG_LINES)
-        step, log = _blame(job, error.vertex, log)
+        log = self._progress.tail(self._known_as(name, error.vertex), _LOG_LINES)
+        step, log = _blame(self._jobs[name], error.vertex, log)
         shown = step.name if step else _by_builder(error)
         if not shown:
             return faults.job_failed(name, str(error))
@@ -249,15 +284,29 @@ def _blame(
     return part.failed(vertex, log) if part else (None, log)
 
 
-def _by_target(jobs: Iterable[Job], solved: dict[str, Solved]) -> dict[str, TargetResult]:
+def _of_daemon(event: Event, daemon: str) -> Event:
+    """An event of one daemon of several: they may run the same step, each for itself."""
+    if isinstance(event, VertexEvent):
+        inputs = tuple(_marked(each, daemon) for each in event.inputs)
+        digest, name = _marked(event.digest, daemon), f"{daemon}: {event.name}"
+        return replace(event, digest=digest, inputs=inputs, name=name)
+    return replace(event, vertex=_marked(event.vertex, daemon))
+
+
+def _marked(digest: str, daemon: str) -> str:
+    return f"{digest}@{daemon}" if digest else ""
+
+
+def _by_target(share: Share, solved: dict[str, Solved]) -> dict[str, TargetResult]:
     grouped: dict[str, list[Solved]] = {}
-    for job in jobs:
+    for job in share.plan.jobs:
         grouped.setdefault(job.target.name, []).append(solved[job.name])
     return {
         target: target_result(
             target,
             [each.response for each in several],
             tuple(file for each in several for file in each.files),
+            daemon=share.daemon.address,
         )
         for target, several in grouped.items()
     }

@@ -1,27 +1,21 @@
-"""An open daemon to build on, and what a run does there: plan for it, and carry the plan out."""
+"""An open daemon to build on, and how a run is planned for it."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from buildfile.connect import DaemonChoice, connected
 from buildfile.loopback import Loopback
 
 if TYPE_CHECKING:
-    from buildfile.display import Display
     from buildfile.draft import Draft
-    from buildfile.plan import Job, Plan
-    from buildfile.results import BuildResult
-    from buildfile.solve import Steer
+    from buildfile.plan import Plan
     from daemon_shim.client import Daemon
     from daemon_shim.registry.client import RegistryClient
     from daemon_shim.session.auth import Auth
     from translator.project import Project
-    from translator.target import Secret, SshAgent, Target
+    from translator.target import Target
 
 EPOCH = "SOURCE_DATE_EPOCH"
 
@@ -75,43 +69,7 @@ class Site:
             unique=unique,
         )
 
-    def build(
-        self,
-        plan: Plan,
-        display: Display,
-        secrets: Iterable[Secret],
-        agents: Iterable[SshAgent],
-        steer: Callable[[Job], Steer | None] = lambda job: None,
-    ) -> BuildResult:
-        """Carry a plan out and wait for the end. ``steer`` is as for ``Runner``.
-
-        Raises RefusedError for what the daemon cannot do, InvalidFileError for secrets and agents
-        that are not there and outputs that are in each other's way, and as ``Runner.run`` does.
-        """
-        from buildfile.places import check_places
-        from buildfile.runner import Runner
-        from buildfile.supplies import gather
-
-        plan.require()
-        supplies = gather(secrets, agents, self.logins, self.environment)
-        check_places(plan.jobs, sys.stdout)
-        for warning in plan.warnings:
-            display.say(f"warning: {warning.message}")
-        return Runner(plan, self.daemon, supplies, display, steer).run()
-
     def _registries(self) -> RegistryClient:
         from daemon_shim.registry.client import RegistryClient
 
         return RegistryClient(self.logins.login)
-
-
-@contextmanager
-def opened(
-    choice: DaemonChoice, say: Callable[[str], None], environment: Mapping[str, str]
-) -> Iterator[Site]:
-    """Open the daemon of a choice. Says and raises what ``connected`` and ``read_logins`` do."""
-    from buildfile.supplies import read_logins
-
-    logins = read_logins(environment)
-    with connected(choice, say) as daemon, Loopback(daemon) as loopback:
-        yield Site(daemon=daemon, loopback=loopback, environment=environment, logins=logins)

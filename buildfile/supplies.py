@@ -19,7 +19,7 @@ from translator.diagnostic import Diagnostic, InvalidFileError
 from translator.target import Secret, SshAgent
 
 if TYPE_CHECKING:
-    from buildfile.plan import Plan
+    from buildfile.runplan import RunPlan
     from daemon_shim.session.auth import Auth
     from daemon_shim.session.service import Service
     from daemon_shim.session.ssh_agent import Agent
@@ -57,7 +57,7 @@ def read_logins(environment: Mapping[str, str]) -> Auth:
 
 
 def needed(
-    project: Project, plan: Plan, secrets: Iterable[Secret], agents: Iterable[SshAgent]
+    project: Project, plan: RunPlan, secrets: Iterable[Secret], agents: Iterable[SshAgent]
 ) -> tuple[list[Secret], list[SshAgent]]:
     """What a plan's steps ask for. ``secrets`` and ``agents`` stand in for the project's."""
     known = {**project.secrets, **{each.id: each for each in secrets}}

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from buildfile.commands.cache_options import cache_fields, cache_options, old_forms
-from buildfile.commands.daemon_options import daemon_choice, daemon_options
+from buildfile.commands.daemon_options import daemon_choice, daemon_options, pins_of, place_option
 from buildfile.commands.file_options import file_options, load_options, pairs_of, targets_argument
 from translator.inputs import FieldOption
 from translator.target import Secret, SshAgent
@@ -23,6 +23,7 @@ from translator.target import Secret, SshAgent
 @targets_argument
 @file_options
 @daemon_options
+@place_option
 @click.option(
     "-o",
     "--output",
@@ -85,6 +86,7 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> N
         no_cache=given["no_cache"],
         progress=given["progress"],
         metadata_file=given["metadata_file"],
+        pins=pins_of(given["places"]),
     )
     importlib.import_module("buildfile.runner")  # with nearly all that is not loaded yet
     gc.freeze()  # all this stays: collections need not look at it

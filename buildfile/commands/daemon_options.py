@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,7 +45,7 @@ def daemon_options(function: F) -> F:
                 metavar="ADDR|NAME",
                 help="An address, such as unix:///PATH, tcp://HOST:PORT, docker://, ssh://HOST, "
                 "docker-container://NAME or kube-pod://POD; or a name in daemons.toml. Default: "
-                "BUILDKIT_HOST, the first of daemons.toml that answers, a local buildkitd, a "
+                "BUILDKIT_HOST, those of daemons.toml, a local buildkitd, a "
                 "Docker Engine, or a private daemon that is started.",
             ),
             click.option(
@@ -86,6 +86,27 @@ def daemon_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def place_option(function: F) -> F:
+    """Add --place; the command takes it as ``places``."""
+    option = click.option(
+        "--place",
+        "places",
+        multiple=True,
+        metavar="NAME=DAEMON",
+        help="Build a target, or what has a stage of that name, on a daemon of daemons.toml.",
+    )
+    return option(function)
+
+
+def pins_of(places: Iterable[str]) -> dict[str, str]:
+    """Read ``NAME=DAEMON``, several times."""
+    pins = dict(each.partition("=")[::2] for each in places)
+    for owner, daemon in pins.items():
+        if not owner or not daemon:
+            raise click.BadParameter("it takes NAME=DAEMON", param_hint="--place")
+    return pins
 
 
 def age_of(values: Mapping[str, Any]) -> Release | None:

@@ -87,9 +87,10 @@ def _definition(
 def _asked(project: Project, target: Target, platform: str | None, choice: DaemonChoice) -> bytes:
     """The definition as a build would send it to a daemon. Raises RefusedError."""
     from buildfile.draft import Draft
-    from buildfile.site import opened
+    from buildfile.sites import opened
 
-    with opened(choice, lambda text: click.echo(text, err=True), os.environ) as site:
+    with opened(choice, lambda text: click.echo(text, err=True), os.environ) as sites:
+        site = sites.of(project, target)
         native = site.daemon.info().default_platform or "linux/amd64"
         instance = _instance(project, target, platform, native)
         draft = Draft(target=_bare(target), instances=(instance,), exports=(), caches_out=())

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import Any
 
 import click
 
-from buildfile.commands.daemon_options import age_of, daemon_choice, daemon_options
+from buildfile.commands.daemon_options import (
+    age_of,
+    daemon_choice,
+    daemon_options,
+    pins_of,
+    place_option,
+)
 from buildfile.commands.file_options import file_options, load_options, targets_argument
 from buildfile.exits import Exit
 
@@ -17,18 +24,19 @@ from buildfile.exits import Exit
 @targets_argument
 @file_options
 @daemon_options
+@place_option
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text")
 def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **given: Any) -> int:
     """Show, for each target, the daemon, the steps, the outputs, and what the daemon lacks.
 
-    Images are resolved, nothing is built. Exit code 4 when the daemon cannot do all of it. With a
+    Images are resolved, nothing is built. Exit code 4 when the daemons cannot do all of it. With a
     release, such as --api v0.8, it is planned for a plain buildkitd of that age, and none is asked.
     """
     from buildfile import api, planview
     from buildfile.cachesearch import searched
     from buildfile.failure import print_diagnostics
     from buildfile.files import load_project
-    from buildfile.site import opened
+    from buildfile.sites import opened
     from buildfile.supplies import read_logins
     from daemon_shim import ages
     from daemon_shim.registry.client import RegistryClient
@@ -42,9 +50,10 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **gi
         made = api.foresee(project, targets, ages.imagine(age), api.BuildOptions())
     else:
         choice = daemon_choice(folder=project.files[0].folder, **given)
-        with opened(choice, lambda text: click.echo(text, err=True), os.environ) as site:
-            made = site.plan(project, selected)
-    made = searched(made, RegistryClient(read_logins(os.environ).login))
+        with opened(choice, lambda text: click.echo(text, err=True), os.environ) as sites:
+            made = sites.plan(project, selected, pins=pins_of(given["places"]))
+    client = RegistryClient(read_logins(os.environ).login)
+    made = replace(made, plans={name: searched(each, client) for name, each in made.plans.items()})
     if format_ == "json":
         click.echo(json.dumps(planview.as_json(made), indent=2))
     else:

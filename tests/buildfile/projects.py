@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from buildfile import planview
 from buildfile.draft import draft
 from buildfile.files import LoadOptions, load_project
 from buildfile.loopback import Loopback
 from buildfile.plan import Plan, plan
+from buildfile.runplan import RunPlan
 from daemon_shim.info import DaemonInfo
 from translator.project import Project
 
@@ -41,3 +44,13 @@ def planned(
         no_cache=no_cache,
         environment=environment,
     )
+
+
+def as_text(made: Plan) -> str:
+    """What ``buildfile plan`` shows of a run that has this plan alone."""
+    return planview.as_text(RunPlan(plans={"": made}))
+
+
+def as_json(made: Plan) -> dict[str, Any]:
+    """The same as plain data."""
+    return planview.as_json(RunPlan(plans={"": made}))

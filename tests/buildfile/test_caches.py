@@ -15,9 +15,8 @@ from buildfile.cachefolder import CacheFolder
 from buildfile.caches import PlannedCache, options
 from buildfile.ocilayout import Descriptor
 from buildfile.plan import Plan
-from buildfile.planview import as_text
 from daemon_shim.info import DaemonInfo
-from tests.buildfile.projects import planned
+from tests.buildfile.projects import as_text, planned
 from tests.daemon_shim.infos import graphdriver, info
 
 V8, V10, V11, V15, V32 = (info((0, minor, 0)) for minor in (8, 10, 11, 15, 32))

@@ -3,9 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from buildfile.planview import as_json, as_text
 from daemon_shim import ages
-from tests.buildfile.projects import planned
+from tests.buildfile.projects import as_json, as_text, planned
 from tests.daemon_shim.infos import graphdriver, info
 
 TEXT = """version: 1
@@ -48,6 +47,31 @@ def test_a_plan_as_data(tmp_path: Path) -> None:
     assert data["refusals"] == [] and data["warnings"] == []
 
 
+def test_a_plan_tells_the_selector_of_a_stage(tmp_path: Path) -> None:
+    text = """version: 1
+workers: {fast: {labels: {pool: fast}, platform: linux/amd64}}
+stages:
+  a: {from: scratch, steps: [{write: {path: /a, text: a}}]}
+  s: {from: a, worker: {filter: id, require: false}}
+targets: {t: {stage: s, worker: fast}}
+"""
+    plan = planned(tmp_path, text, ages.imagine((0, 13, 0)))
+    assert "stages  a (linux/amd64, worker fast), s (linux/amd64, worker filter id)" in as_text(
+        plan
+    )
+    (job,) = as_json(plan)["jobs"]
+    (first, second) = job["platforms"][0]["stages"]
+    assert first["worker"] == {
+        "name": "fast",
+        "platform": "linux/amd64",
+        "labels": {"pool": "fast"},
+        "filter": [],
+        "daemon": "",
+        "require": True,
+    }
+    assert second["worker"]["filter"] == ["id"] and second["worker"]["require"] is False
+
+
 def test_a_plan_tells_each_stage_with_its_platform(tmp_path: Path) -> None:
     text = """version: 1
 stages:
@@ -59,8 +83,8 @@ targets: {t: {stage: s, platforms: [linux/arm64]}}
     assert "    stages  tool (linux/amd64), s (linux/arm64)" in as_text(plan)
     (job,) = as_json(plan)["jobs"]
     assert job["platforms"][0]["stages"] == [
-        {"stage": "tool", "platform": "linux/amd64"},
-        {"stage": "s", "platform": "linux/arm64"},
+        {"stage": "tool", "platform": "linux/amd64", "worker": None},
+        {"stage": "s", "platform": "linux/arm64", "worker": None},
     ]
 
 
@@ -69,7 +93,7 @@ def test_a_plan_names_the_dialect_and_why_a_job_is_one(tmp_path: Path) -> None:
     text, data = as_text(plan), as_json(plan)
     assert "daemon a plain buildkitd: BuildKit v0.8.0 (buildkitd of its own), transitional" in text
     assert "target t (2) - a build of its own: more than one output in a build needs" in text
-    assert data["daemon"]["imagined"] and data["daemon"]["dialect"] == "transitional"
+    assert data["daemons"][0]["imagined"] and data["daemons"][0]["dialect"] == "transitional"
     assert data["jobs"][1]["note"].startswith("a build of its own")
 
 

@@ -165,6 +165,7 @@ def test_json_has_every_field() -> None:
         message="größer",
         span=span((1, 7), (1, 11)),
         hint="do better",
+        facts=("this is",),
         log=("the last line",),
         related=(Related(message="there", span=span((3, 1), (3, 4))),),
     )
@@ -180,6 +181,7 @@ def test_json_has_every_field() -> None:
                     "end": {"line": 1, "column": 11},
                 },
                 "hint": "do better",
+                "facts": ["this is"],
                 "log": ["the last line"],
                 "related": [
                     {
@@ -198,6 +200,7 @@ def test_json_has_every_field() -> None:
                 "message": "m",
                 "span": None,
                 "hint": None,
+                "facts": [],
                 "log": [],
                 "related": [],
             },

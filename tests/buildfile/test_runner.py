@@ -16,7 +16,7 @@ from buildfile.display.base import Display
 from buildfile.failure import BuildFailedError
 from buildfile.plan import Job, Plan
 from buildfile.progress import Change, Outcome, Summary
-from buildfile.runner import Runner
+from buildfile.runner import Runner, Share
 from buildfile.solve import Solved, SourceFaultError
 from daemon_shim.errors import CancelledError, DaemonError, LostConnectionError, SolveFailedError
 from daemon_shim.events import Event, LogEvent, VertexEvent
@@ -56,6 +56,11 @@ class FakeDaemon:
     max_parallel: int | None = None
 
 
+def share(plan: Plan, name: str = "it") -> Share:
+    daemon: Any = FakeDaemon()
+    return Share(name=name, plan=plan, daemon=daemon)
+
+
 class Seen(Display):
     def __init__(self) -> None:
         self.changes: list[Change] = []
@@ -85,7 +90,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple[
         monkeypatch.setattr(FakeSolving, "scripts", scripts)
         monkeypatch.setattr(runner, "Solving", FakeSolving)
         plan, seen = planned(tmp_path, TEXT, info((0, 13, 0)), *scripts), Seen()
-        made: Any = Runner(plan, FakeDaemon(), None, seen)  # type: ignore[arg-type]
+        made: Any = Runner([share(plan)], None, seen)  # type: ignore[arg-type]
         return made, seen, plan
 
     return start
@@ -159,7 +164,7 @@ def test_what_a_daemon_wants_apart_is_done_one_after_the_other(
     monkeypatch.setattr(runner, "Solving", FakeSolving)
     plan = planned(tmp_path, TWICE, info(release), "a")
     assert [bool(job.note) for job in plan.jobs] == [False, True]
-    Runner(plan, FakeDaemon(), None, Seen()).run()  # type: ignore[arg-type]
+    Runner([share(plan)], None, Seen()).run()  # type: ignore[arg-type]
     assert order == ["begin a", "end a", "begin a (2)", "end a (2)"]
 
 
@@ -174,7 +179,7 @@ def test_what_follows_a_failure_never_begins(
     monkeypatch.setattr(runner, "Solving", FakeSolving)
     plan = planned(tmp_path, TWICE, info((0, 8, 0)), "a")
     with pytest.raises(BuildFailedError) as error:
-        Runner(plan, FakeDaemon(), None, Seen()).run()  # type: ignore[arg-type]
+        Runner([share(plan)], None, Seen()).run()  # type: ignore[arg-type]
     assert [each.message for each in error.value.diagnostics] == ["a failed: no space"]
 
 
@@ -366,3 +371,53 @@ def test_more_jobs_than_run_side_by_side(run: Any, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(runner, "_SIDE_BY_SIDE", 1)
     made, _, _ = run(a=done, b=done, c=done)
     assert set(made.run().targets) == {"a", "b", "c"}
+
+
+# --- several daemons ---------------------------------------------------------------------------
+
+
+def test_what_several_daemons_do_is_one_run_with_one_display(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    both = threading.Barrier(2)
+
+    def beside(solving: FakeSolving) -> Solved:
+        both.wait(HANG)
+        told = next(iter(solving.job.parts[0].names))
+        solving.tell(VertexEvent(digest=told, name="write /a", started=1.0, completed=2.0))
+        return done(solving)
+
+    monkeypatch.setattr(FakeSolving, "scripts", {"a": beside, "b": beside})
+    monkeypatch.setattr(runner, "Solving", FakeSolving)
+    shares = [
+        share(planned(tmp_path, TEXT, info((0, 3, 0)), "a"), "old"),
+        share(planned(tmp_path, TEXT, info((0, 32, 0)), "b"), "new"),
+    ]
+    seen: Any = Seen()
+    result = Runner(shares, None, seen).run()  # type: ignore[arg-type]
+    assert {change.vertex.name for change in seen.changes} == {"old: write /a", "new: write /a"}
+    assert len({change.vertex.digest for change in seen.changes}) == 2
+    assert result.steps == 2 and set(result.targets) == {"a", "b"}
+
+
+def test_a_failure_on_one_daemon_stops_the_others_and_has_its_place_and_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shares = [
+        share(planned(tmp_path, TEXT, info((0, 32, 0)), name), daemon)
+        for name, daemon in (("a", "one"), ("b", "two"))
+    ]
+    digest = next(iter(shares[0].plan.jobs[0].parts[0].names))
+
+    def fails(solving: FakeSolving) -> Solved:
+        solving.tell(VertexEvent(digest=digest, name="write /a", started=1.0))
+        solving.tell(LogEvent(vertex=digest, stream=1, data=b"no room\n", timestamp=1.0))
+        raise SolveFailedError("no space", code="UNKNOWN", vertex=digest)
+
+    monkeypatch.setattr(FakeSolving, "scripts", {"a": fails, "b": stopped})
+    monkeypatch.setattr(runner, "Solving", FakeSolving)
+    with pytest.raises(BuildFailedError) as error:
+        Runner(shares, None, Seen()).run()  # type: ignore[arg-type]
+    (told,) = error.value.diagnostics
+    assert told.span and told.span.file.name.endswith("buildfile.yaml")
+    assert told.log == ("no room",)

@@ -1,0 +1,105 @@
+"""What the targets of a project want of a daemon, for ``buildfile.placement``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from buildfile.exports import export
+from buildfile.placement import Demand, Station, Wish
+from daemon_shim import support
+from daemon_shim.info import DaemonInfo
+from translator.compile import compile_instances, images_needed
+from translator.compiled import Need
+from translator.llb.capabilities import missing
+from translator.platform import Platform
+from translator.project import Project
+from translator.stage import Instance, Run
+from translator.target import Target
+
+DEFAULT_PLATFORM = Platform("linux", "amd64")
+"""For daemons that tell none."""
+
+
+class ProjectDemands:
+    """The demands of targets. ``infos`` are the daemons by the names of their stations."""
+
+    def __init__(
+        self, project: Project, targets: Sequence[Target], infos: Mapping[str, DaemonInfo]
+    ) -> None:
+        self._project = project
+        self._targets = {target.name: target for target in targets}
+        self._infos = infos
+        self._instances: dict[tuple[str, Platform], tuple[Instance, ...]] = {}
+        self._demands: dict[tuple[str, Platform], Demand] = {}
+        self._needs: dict[Platform, Mapping[str, tuple[Need, ...]]] = {}
+
+    def of(self, target: str, station: Station) -> Demand:
+        """What a target wants, if it is built on a daemon. Raises InvalidFileError."""
+        key = (target, station.platform or DEFAULT_PLATFORM)
+        if key not in self._demands:
+            self._demands[key] = _demand(self._targets[target], self._built(*key))
+        return self._demands[key]
+
+    def lacking(self, target: str, station: Station) -> tuple[str, ...]:
+        """What a target needs that a daemon has not by itself, in words."""
+        info, given = self._infos[station.name], self._targets[target]
+        own = station.platform or DEFAULT_PLATFORM
+        if own not in self._needs:
+            self._needs[own] = self._all_needs(own)
+        steps = missing(self._needs[own][target], info.llb_caps)
+        return tuple(dict.fromkeys((*(need.what for need in steps), *_unmade(given, info))))
+
+    def _built(self, target: str, own: Platform) -> tuple[Instance, ...]:
+        key = (target, own)
+        if key not in self._instances:
+            given = self._targets[target]
+            self._instances[key] = tuple(
+                self._project.instantiate(given, platform, own)
+                for platform in given.platforms or (own,)
+            )
+        return self._instances[key]
+
+    def _all_needs(self, own: Platform) -> Mapping[str, tuple[Need, ...]]:
+        """What the steps of all targets need, compiled as for a daemon that lacks nothing."""
+        from buildfile.images import resolve_layouts
+
+        parts = [(name, each) for name in self._targets for each in self._built(name, own)]
+        instances = [instance for _, instance in parts]
+        known = resolve_layouts(images_needed(instances))
+        needs: dict[str, tuple[Need, ...]] = dict.fromkeys(self._targets, ())
+        compiled = compile_instances(instances, images=known)
+        for (name, _), each in zip(parts, compiled, strict=True):
+            needs[name] += each.needs
+        return needs
+
+
+def _demand(target: Target, instances: Sequence[Instance]) -> Demand:
+    stages = [stage for instance in instances for stage in instance.stages.values()]
+    own = [(each.worker, f"the stage {each.ref.name}") for each in stages]
+    wishes = [(target.worker, f"the target {target.name}"), *own]
+    return Demand(
+        wishes=tuple(
+            dict.fromkeys(Wish(selector=each, owner=owner) for each, owner in wishes if each)
+        ),
+        platforms=frozenset(
+            stage.platform for stage in stages if any(isinstance(step, Run) for step in stage.steps)
+        ),
+        stages=frozenset(stage.ref.name for stage in stages),
+    )
+
+
+def _unmade(target: Target, info: DaemonInfo) -> Iterator[str]:
+    """Outputs, caches and attestations that a daemon does not make, or not by itself."""
+    for output in target.outputs:
+        made = export(output, target, info)
+        if made.refusal or (made.note and not made.by_engine):
+            yield f"this {output.type} output"
+    for entry in target.cache_imports:
+        if support.reason(info, "cache-import", entry.type):
+            yield f"a {entry.type} cache to import"
+    for entry in target.cache_exports:
+        if support.reason(info, "cache-export", entry.type):
+            yield f"a {entry.type} cache to export"
+    attested = target.sbom or target.provenance in ("min", "max")
+    if attested and not info.has("exporter.image.attestations"):
+        yield "attestations"

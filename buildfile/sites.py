@@ -1,0 +1,254 @@
+"""All open daemons of a run: targets are placed on them, planned there, and built side by side."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from buildfile.connect import DaemonChoice, connected, known_candidates
+from buildfile.exits import UsageError
+from buildfile.loopback import Loopback
+from buildfile.placement import Placement, Station, place
+from buildfile.site import Site
+
+if TYPE_CHECKING:
+    from buildfile.display import Display
+    from buildfile.plan import Job, Plan
+    from buildfile.pool import Member
+    from buildfile.results import BuildResult
+    from buildfile.runplan import RunPlan
+    from buildfile.solve import Steer
+    from daemon_shim.info import Worker
+    from daemon_shim.session.auth import Auth
+    from translator.project import Project
+    from translator.selector import Traits
+    from translator.target import Secret, SshAgent, Target
+
+_NO_PINS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sites:
+    """The daemons of a run for as long as they are open.
+
+    ``stations`` are all that may be used, also those that cannot be; ``open_`` are the others, by
+    their names.
+    """
+
+    stations: tuple[Station, ...]
+    open_: Mapping[str, Site]
+
+    def plan(
+        self,
+        project: Project,
+        targets: Sequence[Target],
+        *,
+        no_cache: bool = False,
+        pins: Mapping[str, str] = _NO_PINS,
+    ) -> RunPlan:
+        """Place the targets and plan them on their daemons; nothing is built.
+
+        ``pins`` are as for ``place``. A daemon that goes away meanwhile is done without, as long as
+        there is another one. Raises as ``Site.plan`` does, and UsageError for a wrong pin.
+        """
+        from buildfile.demand import ProjectDemands
+        from buildfile.runplan import RunPlan
+
+        self._check(pins, project, targets)
+        infos = {name: site.daemon.info() for name, site in self.open_.items()}
+        demands = ProjectDemands(project, targets, infos)
+        names = [target.name for target in targets]
+        stations, avoid = self.stations, dict[str, frozenset[str]]()
+        while True:
+            placement = place(names, stations, demands, pins=pins, avoid=avoid, salt=project.name)
+            plans, lost = self._planned(project, targets, placement, no_cache=no_cache)
+            if lost:
+                stations = tuple(lost.get(each.name, each) for each in stations)
+                continue
+            refused = {
+                target: avoid.get(target, frozenset()) | {name}
+                for name, plan in plans.items()
+                for target in plan.refused
+            }
+            usable = sum(bool(station.workers) for station in stations)
+            if usable == 1 or all(avoid.get(each) == refused[each] for each in refused):
+                return RunPlan(plans=plans, placement=placement)
+            avoid |= refused
+
+    def of(self, project: Project, target: Target) -> Site:
+        """The daemon of one target. Raises RefusedError where there is none for it."""
+        from buildfile import faults
+        from buildfile.demand import ProjectDemands
+        from buildfile.failure import RefusedError
+
+        infos = {name: site.daemon.info() for name, site in self.open_.items()}
+        demands = ProjectDemands(project, [target], infos)
+        placement = place([target.name], self.stations, demands, salt=project.name)
+        if placement.unplaced:
+            raise RefusedError(map(faults.no_daemon_for, placement.unplaced))
+        return self.open_[placement.placed[0].station]
+
+    def _planned(
+        self,
+        project: Project,
+        targets: Sequence[Target],
+        placement: Placement,
+        *,
+        no_cache: bool,
+    ) -> tuple[dict[str, Plan], dict[str, Station]]:
+        """The plan of each daemon that gets something; and those that are gone, with why."""
+        from daemon_shim.errors import TlsError, UnreachableError
+
+        plans: dict[str, Plan] = {}
+        lost: dict[str, Station] = {}
+        usable = [station for station in self.stations if station.workers]
+        for station in usable:
+            own = set(placement.on(station.name))
+            some = [target for target in targets if target.name in own]
+            if not some:
+                continue
+            try:
+                plans[station.name] = self.open_[station.name].plan(
+                    project, some, no_cache=no_cache
+                )
+            except (UnreachableError, TlsError) as error:
+                if len(usable) == 1:
+                    raise
+                lost[station.name] = replace(station, workers=(), fault=str(error))
+        return plans, lost
+
+    def _check(self, pins: Mapping[str, str], project: Project, targets: Sequence[Target]) -> None:
+        from translator.suggest import suggest
+
+        known = {*(target.name for target in targets), *project.stages}
+        names = [station.name for station in self.stations]
+        for owner, name in pins.items():
+            for each, there, noun in (
+                (owner, known, "target or stage"),
+                (name, names, "daemon"),
+            ):
+                if each not in there:
+                    near = suggest(each, there)
+                    raise UsageError(
+                        f"--place names {each}, and there is no such {noun} in this run",
+                        hint=f"did you mean {near}?" if near else f"there is {', '.join(there)}",
+                    )
+
+    def build(
+        self,
+        run: RunPlan,
+        display: Display,
+        secrets: Iterable[Secret],
+        agents: Iterable[SshAgent],
+        steer: Callable[[Job], Steer | None] = lambda job: None,
+    ) -> BuildResult:
+        """Carry a plan out and wait for the end. ``steer`` is as for ``Runner``.
+
+        Raises RefusedError for what the daemons cannot do, InvalidFileError for secrets and agents
+        that are not there and outputs that are in each other's way, and as ``Runner.run`` does.
+        """
+        from buildfile.places import check_places
+        from buildfile.runner import Runner, Share
+        from buildfile.supplies import gather
+        from translator.reading.value_faults import listed
+
+        run.require()
+        site = next(iter(self.open_.values()))
+        supplies = gather(secrets, agents, site.logins, site.environment)
+        check_places(run.jobs, sys.stdout)
+        for warning in run.warnings:
+            display.say(f"warning: {warning.message}")
+        if len(self.stations) > 1:
+            for name, plan in run.plans.items():
+                placed = listed(run.placement.on(name))
+                display.say(f"on {name} ({plan.info.address}): {placed}")
+        shares = [
+            Share(name=name, plan=plan, daemon=self.open_[name].daemon)
+            for name, plan in run.plans.items()
+        ]
+        return Runner(shares, supplies, display, steer).run()
+
+
+# --- opening -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def opened(
+    choice: DaemonChoice, say: Callable[[str], None], environment: Mapping[str, str]
+) -> Iterator[Sites]:
+    """Open the daemons of a choice: one, or all of ``daemons.toml``.
+
+    Says what ``connected`` says. Raises as that does; UnreachableError where none of several can be
+    had, with the reasons.
+    """
+    from buildfile.supplies import read_logins
+
+    logins = read_logins(environment)
+    candidates = known_candidates(choice)
+    with ExitStack() as held:
+        if len(candidates) > 1:
+            yield _several(choice, environment, logins, held)
+            return
+        daemon = held.enter_context(connected(choice, say))
+        loopback = held.enter_context(Loopback(daemon))
+        site = Site(daemon=daemon, loopback=loopback, environment=environment, logins=logins)
+        name = next((each.name for each in candidates if each.name), daemon.address)
+        only = station(name, daemon.address, daemon.workers())
+        yield Sites(stations=(only,), open_={name: site})
+
+
+def _several(
+    choice: DaemonChoice, environment: Mapping[str, str], logins: Auth, held: ExitStack
+) -> Sites:
+    from buildfile import pool
+    from daemon_shim.errors import UnreachableError
+
+    members = held.enter_context(pool.opened(choice))
+    sites = {
+        member.name: Site(
+            daemon=member.daemon,
+            loopback=held.enter_context(Loopback(member.daemon)),
+            environment=environment,
+            logins=logins,
+        )
+        for member in members
+        if member.daemon
+    }
+    if not sites:
+        listed = "".join(f"\n    {each.name}: {each.fault}" for each in members)
+        raise UnreachableError(
+            f"none of the daemons in daemons.toml answers:{listed}",
+            hint="start one of them, or name another with --daemon",
+        )
+    return Sites(stations=tuple(map(_of_member, members)), open_=sites)
+
+
+def _of_member(member: Member) -> Station:
+    if member.daemon is None:
+        address = member.candidate.address
+        return Station(name=member.name, address=address, fault=str(member.fault))
+    return station(member.name, member.daemon.address, member.daemon.workers())
+
+
+def station(name: str, address: str, workers: Sequence[Worker]) -> Station:
+    """A daemon as targets see it; one that lists no worker has one of which nothing is known."""
+    from daemon_shim.info import Worker
+
+    traits = tuple(_traits(worker, name) for worker in workers or (Worker(id=""),))
+    return Station(name=name, address=address, workers=traits)
+
+
+def _traits(worker: Worker, daemon: str) -> Traits:
+    from translator.platform import Platform
+    from translator.selector import Traits
+
+    return Traits(
+        id=worker.id,
+        labels=worker.labels,
+        platforms=tuple(map(Platform.parse, worker.platforms)),
+        daemon=daemon,
+    )
