@@ -25,6 +25,7 @@ def read(written: str) -> tuple[WorkerFilter | None, list[str]]:
         secrets=frozenset(),
         ssh=frozenset(),
         optional=frozenset(),
+        workers={},
         numbers=itertools.count(),
     )
     value = worker_filter(table(f"filter: {written}\n").entries["filter"].value, reading)

@@ -1,0 +1,157 @@
+"""Targets on several daemons at once, chosen by selectors, by what they need, or by hand.
+
+Texts in files are new each time, so that what is cached somewhere was built there.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from daemon_shim.client import Daemon as Client
+from daemon_shim.transports import transport_for
+from tests.integration.command import Done, Workspace, run
+from tests.real.daemon import Daemon
+
+HEAD = """version: 1
+name: placed
+stages:
+  s: {from: scratch, steps: [{write: {path: /a, text: "TEXT ${target}"}}]}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """Some daemons in a ``daemons.toml``, each with its name as label; and one that is gone."""
+
+    work: Workspace
+    names: tuple[str, ...]
+
+    def __call__(self, text: str, *words: str, code: int = 0) -> Done:
+        """Run a command in the folder with a build file; fail unless it ends with ``code``."""
+        marked = (HEAD + text).replace("TEXT", uuid.uuid5(uuid.NAMESPACE_URL, self.mark).hex)
+        self.work.write("buildfile.yaml", marked)
+        with self.work.surroundings():
+            done = run(words)
+        assert done.code == code, f"exit code {done.code}, not {code}:\n{done.err}"
+        return done
+
+    @property
+    def mark(self) -> str:
+        return str(self.work.folder)
+
+    def placement(self, text: str, *words: str) -> dict[str, str]:
+        """Where the targets would go."""
+        data = json.loads(self(text, "plan", "--format", "json", *words).out)
+        return {each["target"]: each["daemon"] for each in data["placement"]}
+
+
+@pytest.fixture
+def pool(tmp_path: Path, daemons: list[Daemon]) -> Pool:
+    """All daemons at hand."""
+    if len(daemons) < 2:
+        pytest.skip("one daemon is no pool")
+    work = Workspace(folder=tmp_path, daemon=daemons[0], values={})
+    tables = [
+        f'[daemons."{each.name}"]\naddress = "{each.address}"\nlabels = {{ site = "{each.name}" }}\n'
+        for each in daemons
+    ]
+    gone = f'[daemons.gone]\naddress = "unix://{tmp_path}/gone.sock"\n'
+    work.write("daemons.toml", "\n".join([*tables, gone]))
+    return Pool(work=work, names=tuple(each.name for each in daemons))
+
+
+def _each_on_its_own(pool: Pool) -> str:
+    """A target for each daemon, with a selector for it, and an output."""
+    targets = (
+        f"  t-{name}:\n    stage: s\n    worker: {{labels: {{site: {name}}}}}\n"
+        f"    outputs: [{{type: local, dest: out/{name}}}]\n"
+        for name in pool.names
+    )
+    return "targets:\n" + "".join(targets)
+
+
+def test_each_target_is_built_on_the_daemon_that_its_selector_matches(pool: Pool) -> None:
+    text = _each_on_its_own(pool)
+    targets = [f"t-{name}" for name in pool.names]
+    assert pool.placement(text, *targets) == dict(zip(targets, pool.names, strict=True))
+    done = pool(text, "build", "--progress", "plain", *targets)
+    for name in pool.names:
+        assert (pool.work.folder / "out" / name / "a").read_text().endswith(f" t-{name}")
+        assert f"{name}: [s] write /a" in done.err
+    assert f"built {len(targets)} targets" in done.err
+    again = pool(text, "build", "--progress", "plain", *targets)
+    assert f"{len(targets)} cached" in again.err  # each where it was built
+
+
+def test_a_selector_that_nothing_matches_is_refused_with_what_there_is(pool: Pool) -> None:
+    text = "targets: {t: {stage: s, worker: {labels: {site: mars}}}}\n"
+    done = pool(text, "build", "t", code=4)
+    assert "no daemon matches the selector label site=mars of the target t" in done.err
+    for name in pool.names:
+        assert f"= {name} (" in done.err and f"site={name}" in done.err
+    assert "= gone (" in done.err and "there is no socket" in done.err
+
+
+def test_a_selector_that_is_not_required_only_warns(pool: Pool) -> None:
+    text = "targets: {t: {stage: s, worker: {labels: {site: mars}, require: false}}}\n"
+    done = pool(text, "build", "t")
+    assert "which is not required: it is built on" in done.err
+
+
+def test_one_daemon_is_held_to_selectors_too(pool: Pool) -> None:
+    first, second, *_ = pool.names
+    text = _each_on_its_own(pool)
+    assert pool(text, "build", f"t-{first}", "--daemon", first).code == 0
+    refused = pool(text, "build", f"t-{first}", "--daemon", second, code=4)
+    assert f"no label site={first}" in refused.err
+    address = next(
+        line.split('"')[1]
+        for line in (pool.work.folder / "daemons.toml").read_text().splitlines()
+        if line.startswith("address")
+    )
+    named = f"targets: {{t: {{stage: s, worker: {{daemon: {first}}}}}}}\n"
+    assert f"no daemon {first}" in pool(named, "build", "--daemon", address, code=4).err
+
+
+def test_a_pin_puts_a_target_where_it_says(pool: Pool) -> None:
+    text = "targets: {t: {stage: s}, u: {stage: s}}\ngroups: {default: [t, u]}\n"
+    for name in pool.names:
+        placed = pool.placement(text, "--place", f"s={name}")
+        assert placed == {"t": name, "u": name}
+    pinned = pool(text, "build", "--progress", "plain", "--place", f"t={pool.names[-1]}", "t")
+    assert f"on {pool.names[-1]} (" in pinned.err
+    wrong = pool(text, "build", "--place", "t=nowhere", code=2)
+    assert "--place names nowhere" in wrong.err
+
+
+def test_the_same_file_is_placed_in_the_same_way(pool: Pool) -> None:
+    text = "targets: {" + ", ".join(f"t{n}: {{stage: s}}" for n in range(8)) + "}\n"
+    targets = [f"t{n}" for n in range(8)]
+    placed = pool.placement(text, *targets)
+    assert placed == pool.placement(text, *targets) == pool.placement(text, *reversed(targets))
+    assert set(placed.values()) <= set(pool.names)
+
+
+def test_what_needs_a_feature_goes_where_it_is(pool: Pool, daemons: list[Daemon]) -> None:
+    have = []
+    for each in daemons:
+        with Client(transport_for(each.address), timeout=60.0) as client:
+            have += [each.name] if client.info().has("mergeop") else []
+    if len(have) in (0, len(daemons)):
+        pytest.skip("the daemons at hand all have merges, or none has")
+    text = "targets: {" + ", ".join(f"m{n}: {{stage: m}}" for n in range(4)) + "}\n"
+    merge = "  t: {from: s, steps: [{mkdir: {path: /x}}]}\n  m: {merge: [s, t]}\n"
+    assert set(pool.placement(merge + text, "m0", "m1", "m2", "m3").values()) <= set(have)
+
+
+def test_looking_into_a_target_happens_where_it_is_placed(pool: Pool) -> None:
+    text = _each_on_its_own(pool)
+    for name in pool.names:
+        assert pool(text, "fs", "cat", f"t-{name}", "/a").out.endswith(f" t-{name}")
+    llb = json.loads(pool(text, "llb", f"t-{pool.names[0]}", "--offline").out)
+    assert llb[0]["constraints"] == {"filter": [f"labels.site=={pool.names[0]}"]}
