@@ -57,7 +57,8 @@ def pool(tmp_path: Path, daemons: list[Daemon]) -> Pool:
         pytest.skip("one daemon is no pool")
     work = Workspace(folder=tmp_path, daemon=daemons[0], values={})
     tables = [
-        f'[daemons."{each.name}"]\naddress = "{each.address}"\nlabels = {{ site = "{each.name}" }}\n'
+        f'[daemons."{each.name}"]\n'
+        f'address = "{each.address}"\nlabels = {{ site = "{each.name}" }}\n'
         for each in daemons
     ]
     gone = f'[daemons.gone]\naddress = "unix://{tmp_path}/gone.sock"\n'
