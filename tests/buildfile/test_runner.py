@@ -245,7 +245,7 @@ def test_of_several_steps_in_one_process_the_one_that_failed_is_shown(
     monkeypatch.setattr(runner, "Solving", FakeSolving)
     plan = planned(tmp_path, LONG, info((0, 4, 0)), "a")
     with pytest.raises(BuildFailedError) as error:
-        Runner(plan, FakeDaemon(), None, Seen()).run()  # type: ignore[arg-type]
+        Runner([share(plan)], None, Seen()).run()  # type: ignore[arg-type]
     (fault,) = error.value.diagnostics
     assert fault.message.startswith("[s 7/40] mkdir /d6 failed")
     assert fault.span and fault.span.start.line == 12
