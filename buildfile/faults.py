@@ -301,7 +301,7 @@ def step_failed(
     name: str, reason: str, exit_code: int | None, spans: tuple[Span, ...], log: tuple[str, ...]
 ) -> Diagnostic:
     """A step failed on the daemon; ``log`` is the end of what it printed."""
-    untold = "exit code unknown, as BuildKit v0.7 does not tell it"
+    untold = "exit code unknown, as BuildKit v0.6.2 to v0.7 do not tell it"
     what = reason if not _CODE_UNTOLD.search(reason) else untold
     what = f"exit code {exit_code}" if exit_code is not None else what
     unmounted = any(_UNMOUNTED.search(line) for line in log)
@@ -316,8 +316,8 @@ def step_failed(
     )
 
 
-# Of v0.7 only (go-runc, in the version that it vendors): later ones go on with the code.
-_CODE_UNTOLD = re.compile(r"runc did not terminate successfully$")
+# Of those alone (go-runc, in the versions that they vendor): later ones go on with the code.
+_CODE_UNTOLD = re.compile(r"runc did not terminate succ?essfully$")
 _UNMOUNTED = re.compile(r'mounting \\?"overlay\\?" to rootfs .*lowerdir=')
 _FEWER_LAYERS = (
     "before v0.10 BuildKit cannot mount what has more than about 60 layers, unless it is the root "

@@ -277,7 +277,7 @@ def test_an_exit_code_that_the_daemon_does_not_tell_is_unknown(run: Any) -> None
     with pytest.raises(BuildFailedError) as error:
         made.run()
     (fault,) = error.value.diagnostics
-    told = "failed: exit code unknown, as BuildKit v0.7 does not tell it"
+    told = "failed: exit code unknown, as BuildKit v0.6.2 to v0.7 do not tell it"
     assert fault.message.endswith(told)
 
 

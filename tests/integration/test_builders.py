@@ -11,9 +11,10 @@ import pytest
 import buildfile
 from daemon_shim.errors import SolveFailedError
 from tests.integration.command import Workspace
+from tests.integration.exitcodes import UNTOLD
 from tests.integration.tree import files
 
-_EXIT = "exit code: 5|runc did not terminate successfully"  # v0.7 has no code
+_EXIT = f"exit code: 5|{UNTOLD}"
 
 CODE = """
 from buildfile import Client, Result
