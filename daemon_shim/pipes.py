@@ -8,12 +8,14 @@ threads, which new C libraries cannot start where the daemon's seccomp profile r
 from __future__ import annotations
 
 import base64
+import binascii
+import contextlib
 import os
 import threading
 from collections.abc import Sequence
 from typing import TypeVar
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from daemon_shim import failure
 from daemon_shim.errors import DaemonError, LostConnectionError
@@ -78,7 +80,10 @@ class Pipes:
                 self._flush()
             except (Http2Error, MessageError) as error:
                 raise _lost(str(error)) from error
-        return rpc.response.FromString(answer.result())
+        try:
+            return rpc.response.FromString(answer.result())
+        except DecodeError as error:
+            raise _lost("its answer cannot be read") from error
 
     def _ask(self, path: str, body: bytes) -> int:
         try:
@@ -152,8 +157,8 @@ class _Answer:
     def _read_headers(self, headers: list[Header]) -> None:
         self._status = read_status(headers) or self._status
         packed = dict(headers).get(failure.DETAILS.encode(), b"")
-        if packed:
-            self._packed = base64.b64decode(packed + b"=" * (-len(packed) % 4))
+        with contextlib.suppress(binascii.Error):  # then the message is all there is
+            self._packed = base64.b64decode(packed + b"=" * (-len(packed) % 4)) or self._packed
 
 
 def _request(path: str) -> Sequence[Header]:

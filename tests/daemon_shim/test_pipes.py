@@ -15,7 +15,9 @@ from typing import Any
 import grpc
 import pytest
 
-from daemon_shim import frontend
+from daemon_shim import frontend, pipes
+from daemon_shim.errors import SolveFailedError
+from daemon_shim.http2.events import TrailersReceived
 from daemon_shim.info import Worker
 from schemas.pb import gateway_pb2, status_pb2
 from schemas.rpc import LLBBridge
@@ -61,6 +63,19 @@ def _refuse(body: bytes, context: grpc.ServicerContext) -> Any:
     packed = ("grpc-status-details-bin", status.SerializeToString())
     context.set_trailing_metadata((packed,))
     context.abort(grpc.StatusCode.UNKNOWN, status.message)
+
+
+@pytest.mark.parametrize("details", [b"abcde", b"\xff\xfe=", b"AAAA"])
+def test_details_that_cannot_be_read_leave_the_message(details: bytes) -> None:
+    answer = pipes._Answer(1)
+    headers = [
+        (b"grpc-status", b"2"),
+        (b"grpc-message", b"no space"),
+        (b"grpc-status-details-bin", details),
+    ]
+    answer.add(TrailersReceived(stream_id=1, headers=headers))
+    with pytest.raises(SolveFailedError, match="no space"):
+        answer.result()
 
 
 class Joined:
