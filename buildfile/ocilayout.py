@@ -27,6 +27,8 @@ _READ = frozenset(("mediaType", "digest", "size", "annotations"))
 _MAX_JSON = 4 << 20
 """Bytes of an index, a manifest or a config; daemons read no more (v0.32)."""
 _MAX_DEPTH = 8
+_MAX_ENTRIES = 4096
+"""Manifests and indexes of one image: far more than there are platforms and attestations."""
 _NO_PLATFORM = "unknown"
 """The operating system of what is no image, such as attestations (v0.11 and later)."""
 
@@ -217,8 +219,17 @@ class Documents(ABC):
             choice = self._best(choices, ref, platform)
         return LayoutImage(digest=choice.entry.digest, config=self.config(choice.manifest))
 
-    def manifests(self, entry: Descriptor, depth: int = 0) -> Iterator[Descriptor]:
+    def manifests(self, entry: Descriptor) -> Iterator[Descriptor]:
         """The manifests that an entry of an index stands for: itself, or those of its index."""
+        for count, found in enumerate(self._below(entry, 0), 1):
+            if count > _MAX_ENTRIES:
+                reason = f"{entry.digest} leads to more than {_MAX_ENTRIES} manifests and indexes"
+                raise BrokenLayoutError(self.path, reason)
+            if found is not None:
+                yield found
+
+    def _below(self, entry: Descriptor, depth: int) -> Iterator[Descriptor | None]:
+        """What an entry leads to, with None for each index on the way."""
         if depth and not entry.is_index:
             yield entry  # not read: images for other platforms may have been left out
             return
@@ -228,8 +239,9 @@ class Documents(ABC):
         elif depth == _MAX_DEPTH:
             raise BrokenLayoutError(self.path, f"{entry.digest} is an index {depth} indexes deep")
         else:
+            yield None
             for inner in self.descriptors(document["manifests"], entry):
-                yield from self.manifests(inner, depth + 1)
+                yield from self._below(inner, depth + 1)
 
     def config(self, manifest: Descriptor) -> bytes:
         """The config of a manifest."""

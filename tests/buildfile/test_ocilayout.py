@@ -210,6 +210,14 @@ def test_indexes_without_end_are_refused(layout: Layout) -> None:
         find(layout.finish(named(index, "1")), "1")
 
 
+def test_indexes_that_lead_to_more_and_more_are_refused(layout: Layout) -> None:
+    index = layout.index(layout.image("x", AMD64))
+    for _ in range(5):
+        index = layout.index(*[index] * 10)
+    with pytest.raises(BrokenLayoutError, match="leads to more than 4096 manifests"):
+        find(layout.finish(named(index, "1")), "1")
+
+
 def test_oversized_document_is_not_read(layout: Layout) -> None:
     huge = layout.add({"config": {}, "pad": "x" * (4 << 20)}, "manifest.v1+json")
     with pytest.raises(BrokenLayoutError, match="larger than 4 MiB"):
