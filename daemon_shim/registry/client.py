@@ -33,6 +33,7 @@ _PARAMETER = re.compile(r'(\w+)\s*=\s*(?:"([^"]*)"|([^\s",]+))')
 _ALGORITHMS = frozenset({"sha256", "sha384", "sha512"})
 _SECONDS = 20.0
 _REFUSED = frozenset({401, 403})
+_NO_HEAD = frozenset({405, 501})  # the method is not allowed, or not known
 
 
 class RegistryError(Exception):
@@ -140,6 +141,8 @@ class RegistryClient:
             answer = self._send(place, method, headers, key) if key else answer
         if answer.ok:
             return answer
+        if method == "HEAD" and answer.status in _NO_HEAD:
+            return self._get(repository, part, accept=accept)
         raise _refusal(repository, answer)
 
     def _send(self, place: str, method: str, headers: Mapping[str, str], key: str) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -236,6 +237,44 @@ def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert _client().manifest(repository, "1").digest == _DIGEST
         with pytest.raises(RegistryError, match="redirects to plain HTTP"):
             _client().manifest(repository, "2")
+
+
+def test_certificates_of_docker_count_for_their_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path, "ours")
+    pair = authority.issue("server", hosts=("127.0.0.1",))
+    own = authority.issue("client")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.cert, pair.key)
+    context.load_verify_locations(authority.path)
+    context.verify_mode = ssl.CERT_REQUIRED
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    certificates = tmp_path / "config/docker/certs.d"
+    with scripted(context) as server:
+        server.replies["GET /v2/app/manifests/1"] = Reply(body=_BODY)
+        repository = _Tls(host=server.host, path="app")
+        other = certificates / "registry.example:5000"
+        other.mkdir(parents=True)
+        shutil.copy(authority.path, other / "ca.crt")
+        with pytest.raises(RegistryError, match="certificate is not trusted"):
+            _client().manifest(repository, "1")
+        folder = other.rename(certificates / server.host)
+        shutil.copy(own.cert, folder / "client.cert")
+        with pytest.raises(RegistryError, match=r"client\.cert cannot be used"):
+            _client().manifest(repository, "1")
+        shutil.copy(own.key, folder / "client.key")
+        assert _client().manifest(repository, "1").digest == _DIGEST
+
+
+@pytest.mark.parametrize("status", [405, 501])
+def test_what_is_not_answered_by_head_is_got(server: Scripted, status: int) -> None:
+    server.replies["HEAD /v2/app/manifests/1"] = Reply(status)
+    server.replies["GET /v2/app/manifests/1"] = Reply(body=_BODY)
+    assert _client().find(_repository(server), "1").digest == _DIGEST
+    del server.replies["GET /v2/app/manifests/1"]
+    with pytest.raises(NotThereError):
+        _client().find(_repository(server), "1")
 
 
 @pytest.mark.real
