@@ -23,14 +23,16 @@ class Export:
     ``exporter`` is None for an output of type none. ``dest`` is where this machine writes it: an
     absolute path, ``-`` for standard output, '' for what stays with the daemon. ``push`` are the
     image names that the engine has to push after the build, where its exporter cannot.
-    ``refusal`` says why the daemon can't do it at all, and ``note`` what is done another way; both
-    are empty when all is plain.
+    ``names`` are those that this side gives to an image in a layout. ``refusal`` says why the
+    daemon can't do it at all, and ``note`` what is done another way; both are empty when all is
+    plain.
     """
 
     output: Output
     exporter: Exporter | None
     dest: str = ""
     push: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     refusal: str = ""
     note: str = ""
 
@@ -68,10 +70,16 @@ def export(output: Output, target: Target, info: DaemonInfo, epoch: str = "") ->
     if output.type == "tar" and support.reason(info, "exporter", "tar"):
         return _archived(output, attrs, target, info)
     if is_layout(output):
-        attrs.pop("tar")  # of the archive, which is unpacked on this side, by any daemon
+        attrs = _of_archive(output, attrs, info)
     return _plain(
         output, Exporter(type=output.type, attrs=_dated(attrs, info, epoch)), info, target
     )
+
+
+def _of_archive(output: Output, attrs: Mapping[str, str], info: DaemonInfo) -> dict[str, str]:
+    """What the daemon is told of an archive that is unpacked here: no name that it refuses."""
+    named = attributes.reason(info, "exporter", output.type, {"name": attrs.get("name", "")})
+    return {k: v for k, v in attrs.items() if k != "tar" and not (k == "name" and named)}
 
 
 def _named(attrs: Mapping[str, str]) -> dict[str, str]:
@@ -82,6 +90,10 @@ def _named(attrs: Mapping[str, str]) -> dict[str, str]:
     if not names or attrs.get("push-by-digest") == "true":
         return dict(attrs)
     return {**attrs, "name": ",".join(map(str, names))}
+
+
+def _names(attrs: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(name for name in attrs.get("name", "").split(",") if name)
 
 
 def _belongs_to_engine(output: Output, info: DaemonInfo) -> bool:
@@ -105,6 +117,7 @@ def _plain(output: Output, exporter: Exporter, info: DaemonInfo, target: Target)
         output=output,
         exporter=exporter,
         dest="" if stays else output.dest or STDOUT,
+        names=_names(_named(output.attrs)) if is_layout(output) else (),
         refusal=next((reason for reason in reasons if reason), ""),
         note="the archive is unpacked on this side" if is_layout(output) else "",
     )
@@ -161,7 +174,7 @@ def _by_engine(
     Its only image exporter is ``moby``, which stores one platform's image under its names and
     cannot push; the engine's own API does that afterwards.
     """
-    names = tuple(name for name in attrs.get("name", "").split(",") if name)
+    names = _names(attrs)
     push = attrs.get("push") == "true"
     kept = {
         key: value

@@ -259,8 +259,7 @@ def _output(planned: Export) -> Output | None:
     if is_layout(planned.output):
         from buildfile.layoutoutput import LayoutOutput
 
-        names = planned.exporter.attrs.get("name", "") if planned.exporter else ""
-        return LayoutOutput(planned.dest, filter(None, names.split(",")))
+        return LayoutOutput(planned.dest, planned.names)
     archived = planned.archived
     if planned.dest == STDOUT:
         return StreamOutput(sys.stdout.buffer, archived=archived)

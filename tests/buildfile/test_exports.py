@@ -164,6 +164,18 @@ def test_a_layout_as_a_folder_is_made_of_the_archive(kind: str) -> None:
         assert "unpacked" in made.note
 
 
+_NAMES = "docker.io/library/app:latest,docker.io/library/b:2"
+
+
+def test_a_layout_is_given_its_names_here() -> None:
+    attrs = {"tar": "false", "name": "app,b:2"}
+    for daemon, told in ((info((0, 6, 1)), {}), (V32, {"name": _NAMES})):
+        made = planned("oci", daemon, dest="/x", attrs=attrs)
+        assert (made.refusal, exporter(made)) == ("", ("oci", told))
+        assert ",".join(made.names) == _NAMES
+    assert "v0.7" in planned("oci", info((0, 6, 1)), dest="/x", attrs={"name": "app"}).refusal
+
+
 @pytest.mark.parametrize(
     ("name", "more", "written"),
     [

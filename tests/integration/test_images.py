@@ -232,7 +232,7 @@ stages:
 targets:
   app: {stage: app, annotations: {org.example.note: noted}, outputs: [{type: oci, dest: app.tar}]}
 """
-_LAYOUT = '{type: docker, tar: false, dest: layout, name: "app:%s"}'
+_LAYOUT = '{type: %s, tar: false, dest: layout, name: "app:%s"}'
 _PLAIN = _ARCHIVE.replace(" annotations: {org.example.note: noted},", "")
 
 
@@ -249,8 +249,8 @@ def test_annotations_are_in_the_manifest(work: Workspace, info: DaemonInfo) -> N
 def test_layout_as_a_folder_holds_the_image_beside_others(work: Workspace) -> None:
     if not work.daemon.can("image"):
         pytest.skip("the daemon makes no archives")
-    for name in ("one", "two"):
-        text = _PLAIN.replace("{type: oci, dest: app.tar}", _LAYOUT % name)
+    for kind, name in (("docker", "one"), ("oci", "two")):
+        text = _PLAIN.replace("{type: oci, dest: app.tar}", _LAYOUT % (kind, name))
         assert work.build(text).out.splitlines()[0] == str(work.folder / "layout")
     for name in ("one", "two"):
         platform = Platform.parse(f"linux/{host_architecture()}")
