@@ -82,13 +82,13 @@ class CacheFolder:
         entries = reversed(self.index().entries)  # the first one counts, as in find
         return {cache_tag(each): each for each in entries if cache_tag(each)}
 
-    def find(self, ref: str = LATEST) -> Descriptor | None:
+    def find(self, ref: str = LATEST, index: Index | None = None) -> Descriptor | None:
         """The cache of a tag or a digest; None where there is none (yet).
 
         A name or tag may also be of an image that was exported to the same folder. A digest may be
-        one that no entry has: then only its size is known.
+        one that no entry has: then only its size is known. ``index`` is what was read before.
         """
-        entries = self.index().entries if ref else ()
+        entries = (index or self.index()).entries if ref else ()
         matches = (each for name in _NAMES for each in entries if name(each) == ref)
         return next(matches, None) or self._blob(ref)
 

@@ -24,7 +24,7 @@ from buildfile.loopback import HOW, Loopback
 from buildfile.ocilayout import Layout, LayoutError
 from daemon_shim import attributes, support
 from daemon_shim.info import DaemonInfo
-from daemon_shim.registry.served import Document, Served
+from daemon_shim.registry.served import Document, Offer, Served
 from daemon_shim.request import CacheOption
 from daemon_shim.session.blobs import open_blob
 from daemon_shim.session.ingest import Ingest
@@ -165,8 +165,9 @@ def _local_import(entry: CacheEntry, info: DaemonInfo) -> PlannedCache:
     planned = PlannedCache(entry=entry, kind="import", option=None, folder=entry.folder, tag=tag)
     folder = CacheFolder(entry.folder)
     try:
-        found = folder.find(digest or tag)
-        data = Layout(entry.folder, folder.index()).blob(found) if found else b""
+        index = folder.index()
+        found = folder.find(digest or tag, index)
+        data = Layout(entry.folder, index).blob(found) if found else b""
     except LayoutError as error:
         return replace(planned, warning=error.reason, found="cannot be read")
     if found is None:
@@ -272,10 +273,10 @@ def _served(planned: PlannedCache, loopback: Loopback, lack: str) -> PlannedCach
     """The same cache in a registry of this side."""
     folder = Path(planned.folder)
     if planned.kind == "export":
-        served = loopback.serve(folder, ingest=Ingest(folder))
+        served = loopback.serve(Offer(folder=folder, ingest=Ingest(folder)))
     else:
         (manifest,) = planned.documents
-        served = loopback.serve(folder, tags={SERVED_TAG: manifest})
+        served = loopback.serve(Offer(folder=folder, tags={SERVED_TAG: manifest}))
     attrs = planned.option.attrs if planned.option else {}
     kept = {key: value for key, value in attrs.items() if key not in _LAYOUT_ATTRS}
     option = CacheOption(type="registry", attrs={"ref": f"{served.name}:{SERVED_TAG}", **kept})

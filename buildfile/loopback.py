@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import secrets
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -20,8 +19,7 @@ from daemon_shim.mediatypes import DOCKER_CONFIG, DOCKER_MANIFEST
 if TYPE_CHECKING:
     from daemon_shim.client import Daemon
     from daemon_shim.registry.loopback import LoopbackRegistry
-    from daemon_shim.registry.served import Document, Served
-    from daemon_shim.session.ingest import Ingest
+    from daemon_shim.registry.served import Document, Offer, Served
 
 HOW = "through a registry on this machine's loopback"
 _TAG = "probe"
@@ -57,25 +55,19 @@ class Loopback:
             self._refusal = self._probe(self._daemon) if self._daemon else ""
         return self._refusal
 
-    def serve(
-        self,
-        folder: Path | None,
-        *,
-        ingest: Ingest | None = None,
-        tags: Mapping[str, Document] | None = None,
-        documents: Iterable[Document] = (),
-    ) -> Served:
-        """Serve an OCI layout until the end of the run. See ``Served``."""
+    def serve(self, offer: Offer) -> Served:
+        """Serve what is offered until the end of the run."""
         from daemon_shim.registry.served import Served
 
         if self._registry is None:
             name = f"localhost:{_NO_PORT}/{secrets.token_hex(16)}/layout"
-            return Served(name, folder, ingest=ingest, tags=tags, documents=documents)
-        return self._registry.serve(folder, ingest=ingest, tags=tags, documents=documents)
+            return Served(name, offer)
+        return self._registry.serve(offer)
 
     def _probe(self, daemon: Daemon) -> str:
         from daemon_shim.errors import SolveFailedError
         from daemon_shim.registry.loopback import LoopbackRegistry
+        from daemon_shim.registry.served import Offer
 
         if not daemon.wire.transport.local:
             return "only a daemon on a unix socket is given a registry on this machine's loopback"
@@ -87,7 +79,7 @@ class Loopback:
         told = {"mediaType": DOCKER_CONFIG, "digest": config.digest, "size": len(config.data)}
         manifest = {"schemaVersion": 2, "mediaType": DOCKER_MANIFEST, "config": told, "layers": []}
         tags = {_TAG: _document(DOCKER_MANIFEST, manifest)}
-        probe = self.serve(None, tags=tags, documents=[config])
+        probe = self.serve(Offer(tags=tags, documents=(config,)))
         try:
             seen = _resolved(daemon, f"{probe.name}:{_TAG}")
         except SolveFailedError as error:

@@ -17,6 +17,7 @@ from buildfile.failure import RefusedError
 from buildfile.loopback import Loopback
 from daemon_shim import support
 from daemon_shim.info import DaemonInfo
+from daemon_shim.registry.served import Offer
 from daemon_shim.releases import Release
 from translator.compile import compile_instances, layouts_used
 from translator.compiled import Compiled, ImageNeed, ResolvedImage
@@ -154,7 +155,7 @@ class _Layouts:
             return cls()
         if refusal := loopback.refusal():
             return cls(lack=lack, refusal=refusal)
-        names = {id_: loopback.serve(Path(path)).name for id_, path in stores.items()}
+        names = {id_: loopback.serve(Offer(folder=Path(path))).name for id_, path in stores.items()}
         return cls(lack=lack, names=names)
 
     def refusals(self, jobs: Iterable[Job], info: DaemonInfo) -> Iterator[tuple[str, Diagnostic]]:

@@ -15,16 +15,16 @@ import secrets
 import selectors
 import socket
 import threading
-from collections.abc import Iterable, Mapping
-from pathlib import Path
 from types import TracebackType
 
-from daemon_shim.registry.served import Document, Served
+from daemon_shim.registry.served import Offer, Served
 from daemon_shim.registry.serving import Handler
-from daemon_shim.session.ingest import Ingest
 
 _MOST_CONNECTIONS = 128
 _ATTEMPTS = 20
+# Too many open files, or too little memory for one: a connection waits for others to end.
+_FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_PAUSE = 0.1
 _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 
 
@@ -39,6 +39,7 @@ class LoopbackRegistry:
         self._lock = threading.Lock()
         self._connections: dict[socket.socket, threading.Thread] = {}
         self._listening: list[socket.socket] = []
+        self._ending = threading.Event()
         self._thread = threading.Thread(target=self._accept, name="loopback registry", daemon=True)
         self.port = 0
 
@@ -55,6 +56,7 @@ class LoopbackRegistry:
         trace: TracebackType | None,
     ) -> None:
         """End all connections, and drop what was not pushed completely."""
+        self._ending.set()
         self._wake.close()
         self._thread.join()
         self._waking.close()
@@ -70,19 +72,10 @@ class LoopbackRegistry:
         for served in self._served.values():
             served.close()
 
-    def serve(
-        self,
-        folder: Path | None,
-        *,
-        ingest: Ingest | None = None,
-        tags: Mapping[str, Document] | None = None,
-        documents: Iterable[Document] = (),
-    ) -> Served:
-        """Serve the layout in ``folder`` from now on. See ``Served``."""
+    def serve(self, offer: Offer) -> Served:
+        """Serve what is offered from now on."""
         path = f"{secrets.token_hex(16)}/layout"
-        served = Served(
-            f"localhost:{self.port}/{path}", folder, ingest=ingest, tags=tags, documents=documents
-        )
+        served = Served(f"localhost:{self.port}/{path}", offer)
         with self._lock:
             self._served[path] = served
         return served
@@ -99,8 +92,11 @@ class LoopbackRegistry:
                 for key, _ in selector.select():
                     if key.fileobj is self._waking:
                         return
-                    with contextlib.suppress(OSError):  # gone before it was accepted
+                    try:
                         self._begin(key.fileobj.accept()[0])  # type: ignore[union-attr]
+                    except OSError as error:  # gone before it was accepted, unless
+                        if error.errno in _FULL:
+                            self._ending.wait(_PAUSE)
 
     def _begin(self, connection: socket.socket) -> None:
         thread = threading.Thread(target=self._talk, args=(connection,), daemon=True)

@@ -7,8 +7,8 @@ import hashlib
 import os
 import threading
 import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -42,28 +42,33 @@ class Pushed:
     size: int
 
 
-class Served:
-    """One repository. ``name`` is how a daemon calls it, ``localhost:PORT/PATH``.
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What a repository has.
 
     All blobs of the layout in ``folder`` (None: there is none) can be read, and ``documents``
     beside them. Tags are those of ``tags``, and those that a daemon pushes if ``ingest`` is there
-    to write to. May be used from several threads.
+    to write to.
     """
 
-    def __init__(
-        self,
-        name: str,
-        folder: Path | None,
-        *,
-        ingest: Ingest | None = None,
-        tags: Mapping[str, Document] | None = None,
-        documents: Iterable[Document] = (),
-    ) -> None:
+    folder: Path | None = None
+    ingest: Ingest | None = None
+    tags: Mapping[str, Document] = field(default_factory=dict)
+    documents: tuple[Document, ...] = ()
+
+
+class Served:
+    """One repository. ``name`` is how a daemon calls it, ``localhost:PORT/PATH``.
+
+    May be used from several threads.
+    """
+
+    def __init__(self, name: str, offer: Offer) -> None:
         self.name = name
-        self.folder = folder
-        self.ingest = ingest
-        self._tags = dict(tags or {})
-        self._documents = {each.digest: each for each in (*self._tags.values(), *documents)}
+        self.folder = offer.folder
+        self.ingest = offer.ingest
+        self._tags = dict(offer.tags)
+        self._documents = {each.digest: each for each in (*self._tags.values(), *offer.documents)}
         self._lock = threading.Lock()
         self._pushed: dict[str, Pushed] = {}
         self._uploads: dict[str, Upload] = {}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from buildfile import cachefolder
 from buildfile.cachefolder import CacheFolder
 from buildfile.caches import PlannedCache, options
 from buildfile.ocilayout import Descriptor
@@ -83,6 +84,15 @@ def test_a_tag_is_looked_up_and_its_digest_sent(tmp_path: Path) -> None:
     assert dict(cache.option.attrs) == {"src": str(tmp_path / "c"), "digest": digest}
     assert cache.store == f"local:{tmp_path}/c"
     assert cache.shown == f"type=local,src={tmp_path}/c,tag=main"
+
+
+def test_an_index_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path / "c")
+    reads: list[str] = []
+    read = cachefolder.read_index
+    monkeypatch.setattr(cachefolder, "read_index", lambda path: reads.append(path) or read(path))
+    assert imported(tmp_path, "type=local,src=c").option is not None
+    assert reads == [str(tmp_path / "c")]
 
 
 def test_a_digest_comes_before_the_tag(tmp_path: Path) -> None:

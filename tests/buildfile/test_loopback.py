@@ -14,6 +14,7 @@ from buildfile.loopback import HOW, Loopback
 from buildfile.plan import Plan
 from daemon_shim.client import Daemon
 from daemon_shim.info import DaemonInfo
+from daemon_shim.registry.served import Offer
 from daemon_shim.transports import transport_for
 from tests.buildfile.layouts import Layout, named
 from tests.buildfile.projects import planned
@@ -32,7 +33,7 @@ def client(daemon: real.Daemon) -> Iterator[Daemon]:
 def test_each_daemon_on_a_socket_of_this_machine_reaches_it(client: Daemon) -> None:
     with Loopback(client) as opened:
         assert opened.refusal() == ""
-        name = opened.serve(None).name
+        name = opened.serve(Offer()).name
         with urllib.request.urlopen(f"http://{name.partition('/')[0]}/v2/") as answer:
             assert answer.status == 200
     with pytest.raises(urllib.error.URLError):

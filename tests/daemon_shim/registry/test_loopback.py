@@ -6,10 +6,12 @@ import contextlib
 import http.client
 import json
 import os
+import resource
 import shutil
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
 from http.client import HTTPMessage
 from pathlib import Path
@@ -19,7 +21,7 @@ import pytest
 from daemon_shim.mediatypes import INDEXES, MANIFESTS
 from daemon_shim.registry.client import MAX_DOCUMENT
 from daemon_shim.registry.loopback import LoopbackRegistry
-from daemon_shim.registry.served import Document, Served
+from daemon_shim.registry.served import Document, Offer, Served
 from daemon_shim.session.ingest import Ingest
 from tests.daemon_shim.registry.scripted import digest_of
 
@@ -66,7 +68,7 @@ def started() -> Iterator[LoopbackRegistry]:
 @pytest.fixture
 def served(started: LoopbackRegistry, layout: Path) -> Served:
     """The folder, to be read and written."""
-    return started.serve(layout, ingest=Ingest(layout))
+    return started.serve(Offer(folder=layout, ingest=Ingest(layout)))
 
 
 @pytest.fixture
@@ -116,7 +118,7 @@ def test_a_manifest_by_digest_is_known_by_what_it_is(talk: Talk) -> None:
 def test_tags_and_documents_are_those_given(started: LoopbackRegistry, layout: Path) -> None:
     tagged = Document(media_type=INDEXES[0], data=b'{"manifests": []}')
     config = Document(media_type="application/vnd.oci.image.config.v1+json", data=b"{}")
-    served = started.serve(layout, tags={"cache": tagged}, documents=[config])
+    served = started.serve(Offer(folder=layout, tags={"cache": tagged}, documents=(config,)))
     talk = Talk(served)
     with contextlib.closing(talk.connection):
         status, headers, data = talk.ask("GET", "manifests/cache")
@@ -252,7 +254,7 @@ def test_uploads_at_once_have_a_limit(talk: Talk, layout: Path) -> None:
 
 
 def test_what_is_for_reading_is_not_written(started: LoopbackRegistry, layout: Path) -> None:
-    talk = Talk(started.serve(layout))
+    talk = Talk(started.serve(Offer(folder=layout)))
     with contextlib.closing(talk.connection):
         assert talk.ask("POST", "blobs/uploads/")[0] == 405
         assert talk.ask("PUT", "manifests/cache", _MANIFEST)[0] == 405
@@ -265,7 +267,7 @@ def test_a_folder_that_cannot_be_written_is_told_of(
 ) -> None:
     (tmp_path / "file").write_text("")
     ingest = Ingest(tmp_path / "file")
-    talk = Talk(started.serve(tmp_path / "file", ingest=ingest))
+    talk = Talk(started.serve(Offer(folder=tmp_path / "file", ingest=ingest)))
     with contextlib.closing(talk.connection):
         status, _, data = talk.ask("POST", "blobs/uploads/")
         assert (status, str(tmp_path) in data.decode()) == (500, False)
@@ -331,7 +333,7 @@ def test_who_tries_tls_is_told_that_this_is_http(started: LoopbackRegistry) -> N
 
 def test_it_listens_at_loopback_only_and_ends_at_once(layout: Path) -> None:
     with LoopbackRegistry() as running:
-        talk = Talk(running.serve(layout, ingest=Ingest(layout)))
+        talk = Talk(running.serve(Offer(folder=layout, ingest=Ingest(layout))))
         _upload(talk)
         addresses = {each.getsockname()[:2] for each in running._listening}
         assert addresses <= {("127.0.0.1", running.port), ("::1", running.port)}
@@ -342,6 +344,37 @@ def test_it_listens_at_loopback_only_and_ends_at_once(layout: Path) -> None:
         socket.create_connection(("127.0.0.1", running.port)).close()
 
 
+def test_it_waits_while_no_more_files_can_be_opened(
+    started: LoopbackRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = Pauses()
+    monkeypatch.setattr(started, "_ending", pauses)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as connection:
+        free = os.dup(connection.fileno())  # the lowest number that is free
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+        try:
+            connection.connect(("127.0.0.1", started.port))
+            assert pauses.seen.wait(30)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        connection.sendall(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(13) == b"HTTP/1.1 200 "
+
+
+class Pauses(threading.Event):
+    """Sees when it is waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seen.set()
+        return super().wait(timeout)
+
+
 # --- another program -----------------------------------------------------------------------------
 
 
@@ -350,7 +383,7 @@ def test_it_listens_at_loopback_only_and_ends_at_once(layout: Path) -> None:
 def test_skopeo_pushes_and_pulls(
     started: LoopbackRegistry, oci_base: Path, tmp_path: Path, format_: str, kind: str
 ) -> None:
-    served = started.serve(tmp_path / "new", ingest=Ingest(tmp_path / "new"))
+    served = started.serve(Offer(folder=tmp_path / "new", ingest=Ingest(tmp_path / "new")))
     command = ["skopeo", "copy", "-q", "--format", format_]
     push = ["--dest-tls-verify=false", f"oci:{oci_base}", f"docker://{served.name}:one"]
     subprocess.run([*command, *push], check=True)
