@@ -48,7 +48,7 @@ from translator.stage import (
     Ulimit,
     Write,
 )
-from translator.text.document import Entry, Items, Node, Table
+from translator.text.document import Entry, Items, Node, Scalar, Table
 
 NETWORKS = ("sandbox", "host", "none")
 network = choice(*NETWORKS)
@@ -198,12 +198,20 @@ def _setting(
     return read_setting
 
 
+def _or_path(
+    make: Callable[..., Step], read: Callable[[Node, Reading], Step | None]
+) -> Callable[[Node, Reading], Step | None]:
+    """Read a map, or what its ``path`` would be alone."""
+    alone = _setting(make, "path", text)
+    return lambda node, reading: (alone if isinstance(node, Scalar) else read)(node, reading)
+
+
 _VERBS: Mapping[str, Callable[[Node, Reading], Step | None]] = MappingProxyType(
     {
         "copy": record(Copy, _COPY),
-        "mkdir": record(Mkdir, _MKDIR),
+        "mkdir": _or_path(Mkdir, record(Mkdir, _MKDIR)),
         "write": _write,
-        "remove": record(Remove, _REMOVE),
+        "remove": _or_path(Remove, record(Remove, _REMOVE)),
         "symlink": record(Symlink, _SYMLINK),
         "env": _setting(SetEnv, "env", environment),
         "workdir": _setting(SetWorkdir, "path", text),

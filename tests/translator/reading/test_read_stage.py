@@ -272,6 +272,8 @@ def step(text: str) -> Any:
             ),
         ),
         ("{mkdir: {path: /d}}", Mkdir(path="/d", span=SPAN)),
+        ("{mkdir: '/d/${TAG}'}", Mkdir(path="/d/dev", span=SPAN)),
+        ("{remove: /d}", Remove(path="/d", span=SPAN)),
         (
             "{mkdir: {path: /d, mode: '${MODE}', parents: true, chown: u}}",
             Mkdir(path="/d", mode=0o700, parents=True, chown="u", span=SPAN),
