@@ -254,7 +254,8 @@ def test_diagnostics_come_after_progress_and_results_alone_on_standard_output(
 def test_quiet_says_nothing_but_failures(work: Workspace, info: DaemonInfo) -> None:
     quiet = ("--progress", "quiet")
     assert work.build(_steps("- run: mkdir /out"), *quiet).err == ""
-    assert re.search(shown(5, info), work.build)(_steps("- run: exit 5"), *quiet, code=1).err
+    done = work.build(_steps("- run: exit 5"), *quiet, code=1)
+    assert re.search(shown(5, info), done.err)
 
 
 def test_raw_json_is_one_document_a_line(work: Workspace) -> None:
