@@ -55,11 +55,11 @@ def find_files(
             raise UsageError(f"no such file: {named}", hint=f"--daemons names a {FILE_NAME}")
         return (Path(named),)
     places = [Path(folder)] if folder else []
-    places += _settings(environment)
+    places += settings_folders(environment)
     return tuple(path for path in (place / FILE_NAME for place in places) if path.is_file())
 
 
-def _settings(environment: Mapping[str, str]) -> Iterator[Path]:
+def settings_folders(environment: Mapping[str, str]) -> Iterator[Path]:
     """The user's folder for settings (XDG base directories: a relative one does not count)."""
     given, home = environment.get("XDG_CONFIG_HOME", ""), environment.get("HOME", "")
     if given.startswith("/"):

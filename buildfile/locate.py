@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from buildfile.buildkitdtoml import listening_places
+
 if TYPE_CHECKING:
     from buildfile.private import Record
 
@@ -58,6 +60,8 @@ def _usual_places(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     runtime = environment.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     yield "unix:///run/buildkit/buildkitd.sock", "local buildkitd"
     yield f"unix://{runtime}/buildkit/buildkitd.sock", "rootless buildkitd"
+    for address in listening_places(environment):
+        yield address, "buildkitd.toml"
     if host := environment.get("DOCKER_HOST"):
         scheme, _, place = host.partition("://")
         named = {"unix": f"docker://{place}", "tcp": f"docker://{place}", "ssh": "docker://"}

@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from buildfile.buildkitdtoml import BuildkitdSettings, own_settings, read_settings
+from buildfile.exits import UsageError
 from daemon_shim.errors import UnreachableError
 
 # Daemons are meant to outlive us; held here, Python does not warn of them as forgotten children.
@@ -31,12 +33,16 @@ _LOG_TAIL = 15
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A started daemon, as kept on disk. ``pid`` is the process that ends all of it."""
+    """A started daemon, as kept on disk. ``pid`` is the process that ends all of it.
+
+    ``settings`` is the path of its ``buildkitd.toml``, '' for none.
+    """
 
     kind: str
     pid: int
     address: str
     started_ticks: int
+    settings: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +61,7 @@ class Launcher:
 
     kind: str
     needs: tuple[str, ...]
-    command: Callable[[Folders], Sequence[str]]
+    command: Callable[[Folders, BuildkitdSettings | None], Sequence[str]]
     scheme: str
 
 
@@ -102,21 +108,24 @@ class Folders:
             )
 
 
-def _buildkitd(folders: Folders) -> Sequence[str]:
+def _buildkitd(folders: Folders, settings: BuildkitdSettings | None) -> Sequence[str]:
+    """Start one with its own socket beside those that its settings name."""
+    workers = {"oci": True, "containerd": False, **(settings.workers if settings else {})}
     return [
         "buildkitd",
+        *([f"--config={settings.path}"] if settings else []),
         f"--root={folders.state / 'buildkit'}",
         f"--addr=unix://{folders.socket}",
-        "--oci-worker=true",
-        "--containerd-worker=false",
+        *(f"--addr={each}" for each in (settings.addresses if settings else ())),
+        *(f"--{kind}-worker={'true' if on else 'false'}" for kind, on in workers.items()),
     ]
 
 
-def _rootless_buildkitd(folders: Folders) -> Sequence[str]:
-    return ["rootlesskit", *_buildkitd(folders), "--rootless"]
+def _rootless_buildkitd(folders: Folders, settings: BuildkitdSettings | None) -> Sequence[str]:
+    return ["rootlesskit", *_buildkitd(folders, settings), "--rootless"]
 
 
-def _dockerd(folders: Folders) -> Sequence[str]:
+def _dockerd(folders: Folders, _: BuildkitdSettings | None) -> Sequence[str]:
     config = folders.state / "engine.json"
     config.write_text('{"features": {"containerd-snapshotter": true}}\n')
     return [
@@ -131,9 +140,9 @@ def _dockerd(folders: Folders) -> Sequence[str]:
     ]
 
 
-def _isolated_dockerd(folders: Folders) -> Sequence[str]:
+def _isolated_dockerd(folders: Folders, _: BuildkitdSettings | None) -> Sequence[str]:
     """Start an engine whose network is its own: for machines that let nobody change theirs."""
-    unshare, flags, engine = "unshare", ["--net"], list(_dockerd(folders))
+    unshare, flags, engine = "unshare", ["--net"], list(_dockerd(folders, None))
     script = 'ip link set lo up 2>/dev/null; exec "$@"'
     start = engine.index("dockerd")
     quiet = ["--iptables=false", "--ip6tables=false"]
@@ -160,27 +169,54 @@ _USER_LAUNCHERS = (
 )
 
 
-def start(environment: Mapping[str, str], say: Callable[[str], None]) -> Record:
+def start(
+    environment: Mapping[str, str], say: Callable[[str], None], config: Path | None = None
+) -> Record:
     """Start a private daemon, or find the one that runs. ``say`` hears what is done.
 
-    Raises UnreachableError where nothing on the PATH can be started, with what to install, or
-    where what was started died, with the end of its log.
+    ``config`` is a ``buildkitd.toml`` for it; None means the user's, if there is one. Raises
+    UnreachableError where nothing on the PATH can be started, with what to install, or where what
+    was started died, with the end of its log; UsageError where one runs with other settings than
+    ``config``, or that can't be read; InvalidFileError where it is no TOML.
     """
     folders = Folders.of(environment)
     running = status(environment)
     if running.record and running.alive:
-        return running.record
+        return _same(running.record, config)
+    file = config or own_settings(environment)
+    settings = read_settings(file.absolute()) if file else None
     path = _search_path(environment)
-    launchers = _ROOT_LAUNCHERS if os.geteuid() == 0 else _USER_LAUNCHERS
-    usable = [each for each in launchers if all(shutil.which(n, path=path) for n in each.needs)]
-    if not usable:
-        raise UnreachableError("no BuildKit daemon was found", hint=_what_to_install())
+    usable = _usable(path, settings)
     folders.make()
     with _alone(folders):
         running = status(environment)
         if running.record and running.alive:  # started by another run that was first
-            return running.record
-        return _start_first(usable, folders, {**environment, "PATH": path}, say)
+            return _same(running.record, config)
+        return _start_first(usable, folders, {**environment, "PATH": path}, settings, say)
+
+
+def _same(record: Record, config: Path | None) -> Record:
+    if config and record.settings != str(config.absolute()):
+        raise UsageError(
+            f"the private daemon runs already, with {record.settings or 'no settings'}",
+            hint="stop it first with: buildfile daemon stop",
+        )
+    return record
+
+
+def _usable(path: str, settings: BuildkitdSettings | None) -> Sequence[Launcher]:
+    """What can be started here; settings are only for a buildkitd."""
+    launchers = _ROOT_LAUNCHERS if os.geteuid() == 0 else _USER_LAUNCHERS
+    usable = [each for each in launchers if all(shutil.which(n, path=path) for n in each.needs)]
+    fitting = [each for each in usable if not settings or "buildkitd" in each.needs]
+    if settings and usable and not fitting:
+        raise UnreachableError(
+            f"{settings.path} is for a buildkitd, and none can be started here",
+            hint="install buildkitd and runc, or take the file away to start a dockerd",
+        )
+    if not fitting:
+        raise UnreachableError("no BuildKit daemon was found", hint=_what_to_install())
+    return fitting
 
 
 @contextmanager
@@ -195,11 +231,14 @@ def _start_first(
     usable: Sequence[Launcher],
     folders: Folders,
     environment: Mapping[str, str],
+    settings: BuildkitdSettings | None,
     say: Callable[[str], None],
 ) -> Record:
     for launcher in usable:
         say(f"starting a private {launcher.kind} (stop it with: buildfile daemon stop)")
-        record = _launch(launcher, folders, environment)
+        if settings:
+            say(described(settings))
+        record = _launch(launcher, folders, environment, settings)
         if record:
             return record
     tail = "\n".join(folders.log.read_text(errors="replace").splitlines()[-_LOG_TAIL:])
@@ -207,6 +246,17 @@ def _start_first(
         f"the private {usable[-1].kind} did not start; the end of {folders.log}:\n{tail}",
         hint="name a running daemon with --daemon ADDR or BUILDKIT_HOST",
     )
+
+
+def described(settings: BuildkitdSettings) -> str:
+    """What settings say, in one line."""
+    told = {
+        "address": settings.addresses,
+        "label": [f"{key}={value}" for key, value in settings.labels.items()],
+        "platform": settings.platforms,
+    }
+    parts = (f"{key} {value}" for key, values in told.items() for value in values)
+    return f"its settings: {', '.join((str(settings.path), *parts))}"
 
 
 def stop(environment: Mapping[str, str]) -> bool:
@@ -233,12 +283,17 @@ def status(environment: Mapping[str, str]) -> Status:
     return Status(record=record, alive=alive, root=folders.state, log=folders.log)
 
 
-def _launch(launcher: Launcher, folders: Folders, environment: Mapping[str, str]) -> Record | None:
+def _launch(
+    launcher: Launcher,
+    folders: Folders,
+    environment: Mapping[str, str],
+    settings: BuildkitdSettings | None,
+) -> Record | None:
     """Start one daemon and wait until its socket answers; None where it died."""
     folders.socket.unlink(missing_ok=True)
     with folders.log.open("ab") as log:
         process = subprocess.Popen(
-            launcher.command(folders),
+            launcher.command(folders, settings),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -259,6 +314,7 @@ def _launch(launcher: Launcher, folders: Folders, environment: Mapping[str, str]
         pid=process.pid,
         address=f"{launcher.scheme}://{folders.socket}",
         started_ticks=_ticks(process.pid),
+        settings=str(settings.path) if settings else "",
     )
     partial = folders.record.with_suffix(".partial")
     partial.write_text(json.dumps(asdict(record)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import click
 
@@ -19,9 +20,18 @@ def command() -> None:
 
 
 @command.command()
-def start() -> None:
+@click.option(
+    "--config",
+    metavar="FILE",
+    help="A buildkitd.toml for it. Default: the one in ~/.config/buildfile, if there is one.",
+)
+def start(config: str | None) -> None:
     """Start the private daemon, if it does not run yet, and print its address."""
-    record = private.start(dict(os.environ), lambda text: click.echo(text, err=True))
+    record = private.start(
+        dict(os.environ),
+        lambda text: click.echo(text, err=True),
+        Path(config) if config else None,
+    )
     click.echo(record.address)
 
 
@@ -40,6 +50,8 @@ def status() -> int:
         click.echo(
             f"running  {known.record.address}  ({known.record.kind}, pid {known.record.pid})"
         )
+        if known.record.settings:
+            click.echo(f"settings {known.record.settings}")
     else:
         click.echo("not running")
     click.echo(f"root     {known.root}\nlog      {known.log}")

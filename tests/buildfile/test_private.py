@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from buildfile import private
+from buildfile.exits import UsageError
 from daemon_shim.errors import UnreachableError
 
 NEEDED = ("dockerd", "unshare")
@@ -79,6 +80,45 @@ class TestWithStandIn:
         assert private.stop(environment)
         assert not private.status(environment).alive
         assert not private.stop(environment)
+
+    def test_its_settings_are_the_users(self, environment: dict[str, str], tmp_path: Path) -> None:
+        fake(self.programs, "buildkitd", LISTENER)
+        settings = tmp_path / ".config/buildfile/buildkitd.toml"
+        settings.parent.mkdir(parents=True)
+        settings.write_text(
+            'grpc.address = ["tcp://127.0.0.1:1"]\n'
+            'worker.oci = { labels = { pool = "x" }, platforms = ["linux/amd64"] }\n'
+            "worker.containerd.enabled = true\n"
+        )
+        said: list[str] = []
+        record = private.start(environment, said.append)
+        assert record.settings == str(settings)
+        assert said[1] == (
+            f"its settings: {settings}, address tcp://127.0.0.1:1, label pool=x, "
+            "platform linux/amd64"
+        )
+        command = Path(f"/proc/{record.pid}/cmdline").read_text().split("\0")[2:-1]
+        assert command == [
+            f"--config={settings}",
+            f"--root={tmp_path}/.local/state/buildfile/daemon/buildkit",
+            f"--addr={record.address}",
+            "--addr=tcp://127.0.0.1:1",
+            "--oci-worker=true",
+            "--containerd-worker=true",
+        ]
+        assert private.start(environment, said.append, settings) == record
+        with pytest.raises(UsageError, match="runs already"):
+            private.start(environment, said.append, tmp_path / "other.toml")
+
+    def test_settings_are_for_a_buildkitd(
+        self, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        (self.programs / "runc").unlink()
+        fake(self.programs, "dockerd", "")
+        fake(self.programs, "unshare", "")
+        (tmp_path / "buildkitd.toml").write_text("")
+        with pytest.raises(UnreachableError, match="is for a buildkitd, and none can be started"):
+            private.start(environment, lambda text: None, tmp_path / "buildkitd.toml")
 
     def test_two_runs_at_once_start_one(self, environment: dict[str, str]) -> None:
         fake(self.programs, "buildkitd", LISTENER)
