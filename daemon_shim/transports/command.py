@@ -48,6 +48,8 @@ class CommandDialler:
                 self._hear(stream, address, deadline)
         except BaseException:
             stream.close()
+            with self._lock:
+                self._processes = [each for each in self._processes if each != stream.process]
             raise
         return stream
 
@@ -73,7 +75,7 @@ class CommandDialler:
         except OSError as error:
             raise self._fault(address, f"{program} cannot be started: {error.strerror}") from error
         with self._lock:
-            self._processes = [each for each in self._processes if each.status != 0]
+            self._processes = [each for each in self._processes if each.noteworthy]
             self._processes.append(stream.process)
         return stream
 

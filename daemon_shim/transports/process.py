@@ -34,12 +34,17 @@ class Process:
         self._said = said
         self._kept: bytes | None = None
         self._lock = threading.Lock()
-        self._stopped = False
+        self._dismissed = False
 
     @property
     def status(self) -> int | None:
         """Its exit code; below 0 for a signal, None while it runs."""
         return self._popen.poll()
+
+    @property
+    def noteworthy(self) -> bool:
+        """Whether it runs for somebody, or ended by itself and not well."""
+        return not self._dismissed and self.status != 0
 
     def words(self, within: float) -> str:
         """How it ended by itself, and what it said; '' when it has not failed.
@@ -50,7 +55,7 @@ class Process:
             status = self._popen.wait(within)
         except subprocess.TimeoutExpired:
             return ""
-        if self._stopped or status == 0:
+        if self._dismissed or status == 0:
             return ""
         how = f"ended with status {status}" if status > 0 else f"was ended by signal {-status}"
         return f"{self._name} {how}{self.complaint() or ', and said nothing'}"
@@ -64,8 +69,12 @@ class Process:
         size = os.fstat(self._said.fileno()).st_size
         return os.pread(self._said.fileno(), _TAIL, max(0, size - _TAIL))
 
-    def end(self) -> None:
-        """Have it end, without waiting for that. Its streams are closed already."""
+    def end(self, *, dismissed: bool) -> None:
+        """Have it end, without waiting for that. Its streams are closed already.
+
+        ``dismissed`` is whether that was our wish: then it is no failure, however it ends.
+        """
+        self._dismissed = self._dismissed or dismissed
         if self.status is not None:
             return self._release()
         try:  # no daemon thread: the interpreter waits for it, and so for the program
@@ -78,7 +87,6 @@ class Process:
             try:
                 self._popen.wait(_GRACE)
             except subprocess.TimeoutExpired:
-                self._stopped = True
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._popen.pid, number)
         self._popen.wait()
@@ -101,8 +109,16 @@ class ProcessStream(socket.socket):
 
     def close(self) -> None:
         """Close it, and have the program end."""
+        dismissed = not self._is_cut()
         super().close()
-        self.process.end()
+        self.process.end(dismissed=dismissed)
+
+    def _is_cut(self) -> bool:
+        """Whether the program has closed it before."""
+        try:
+            return not self.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except OSError:
+            return False
 
 
 def start(arguments: Sequence[str], environment: Mapping[str, str]) -> ProcessStream:

@@ -197,6 +197,18 @@ def test_the_sessions_own_program_has_last_words_too(standins: StandIns) -> None
     )
 
 
+def test_what_ends_as_it_should_has_no_last_words(standins: StandIns, fake: FakeControl) -> None:
+    standins.pipe("good", fake.address)
+    standins.script("docker", f"{standins.folder}/good; exit 5")
+    transport = reach(standins)
+    transport.connect(30.0).close()
+    standins.wait_for_the_end("good")
+    assert transport.last_words() == ""
+    standins.script("docker", "exit 5")
+    fault(transport)
+    assert transport.last_words() == "", "that was no connection yet"
+
+
 def test_an_engine_of_docker_host_is_reached_by_ssh(
     standins: StandIns, fake: FakeControl, tmp_path: Path
 ) -> None:
