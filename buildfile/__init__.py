@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from buildfile.failure import BuildFailedError, RefusedError
     from buildfile.results import BuildResult, TargetResult
     from daemon_shim.builder import Client
+    from daemon_shim.container import Mount
     from daemon_shim.errors import DaemonError
     from daemon_shim.reference import Reference
     from daemon_shim.results import Result
@@ -34,6 +35,7 @@ __all__ = [
     "DaemonError",
     "Diagnostic",
     "InvalidFileError",
+    "Mount",
     "Reference",
     "RefusedError",
     "Result",
@@ -54,6 +56,7 @@ _HOMES = {
     "DaemonError": "daemon_shim.errors",
     "Diagnostic": "translator.diagnostic",
     "InvalidFileError": "translator.diagnostic",
+    "Mount": "daemon_shim.container",
     "Reference": "daemon_shim.reference",
     "RefusedError": "buildfile.failure",
     "Result": "daemon_shim.results",

@@ -7,13 +7,13 @@ v0.3.0), and waits 3 s for one that it does not know. So a call ends here as soo
 from __future__ import annotations
 
 import threading
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
 from daemon_shim.errors import DaemonError
 from daemon_shim.job import Job
-from daemon_shim.wire import Call, Wire
+from daemon_shim.wire import Call, Exchange, Wire
 from schemas.pb import gateway_pb2
 from schemas.rpc import LLBBridge, Rpc
 
@@ -30,7 +30,7 @@ class Bridge:
         self._wire = wire
         self._job = job
         self._lock = threading.Lock()
-        self._open: set[Call[Any]] = set()
+        self._open: set[Call[Any] | Exchange[Any, Any]] = set()
         job.on_end(self._cut)
 
     def call(
@@ -54,12 +54,30 @@ class Bridge:
                 call.cancel()
             return call.result(blame=self._job.failed_vertex) if blame else call.result()
         except DaemonError:
-            if self._job.done():
-                self._job.result()
+            self.raise_end()
             raise
         finally:
             with self._lock:
                 self._open.discard(call)
+
+    def converse(self, rpc: Rpc[Req, Res]) -> BuildExchange[Req, Res]:
+        """Start a call of many messages both ways, which ends when the build does."""
+        exchange = self._wire.converse(rpc, metadata=((_BUILD_ID, self._job.ref),))
+        with self._lock:
+            self._open.add(exchange)
+        if self._job.done():
+            exchange.cancel()
+        return BuildExchange(exchange, self)
+
+    def leave(self, exchange: Exchange[Any, Any]) -> None:
+        """Forget an exchange that was closed."""
+        with self._lock:
+            self._open.discard(exchange)
+
+    def raise_end(self) -> None:
+        """Raise what became of the build, if it has ended without a result."""
+        if self._job.done():
+            self._job.result()
 
     def finish(self, message: gateway_pb2.ReturnRequest) -> None:
         """Hand the build's result or error over, which ends it.
@@ -85,3 +103,29 @@ class Bridge:
             calls = list(self._open)
         for call in calls:
             call.cancel()
+
+
+class BuildExchange(Generic[Req, Res]):
+    """An exchange of one build."""
+
+    def __init__(self, exchange: Exchange[Req, Res], bridge: Bridge) -> None:
+        self._exchange = exchange
+        self._bridge = bridge
+        self.send = exchange.send
+        self.feed = exchange.feed
+
+    def receive(self) -> Res | None:
+        """Wait for the daemon's next message; None at its end.
+
+        Raises a DaemonError; the build's own when it has ended meanwhile.
+        """
+        try:
+            return self._exchange.receive()
+        except DaemonError:
+            self._bridge.raise_end()
+            raise
+
+    def close(self) -> None:
+        """End the call, and tell the daemon so if it is under way."""
+        self._exchange.close()
+        self._bridge.leave(self._exchange)

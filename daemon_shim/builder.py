@@ -6,12 +6,13 @@ where there is one, and refused by name where not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from daemon_shim import dialects, results
 from daemon_shim.calls import Calls
+from daemon_shim.container import Container, Mount, NetworkMode, new_container
 from daemon_shim.decoding import platform_message
 from daemon_shim.errors import SourceRange
 from daemon_shim.info import Worker
@@ -28,7 +29,7 @@ _REGISTRY_RESOLVER, _LAYOUT_RESOLVER = 0, 1
 class Marshals(Protocol):
     """A graph in Python, which becomes a serialised ``pb.Definition`` for a daemon."""
 
-    def marshal(self, *, platform: str, caps: Container[str]) -> bytes:
+    def marshal(self, *, platform: str, caps: frozenset[str]) -> bytes:
         """The definition for ``os/architecture[/variant]`` and a daemon with these capabilities."""
 
 
@@ -281,6 +282,33 @@ class Client:
         if ranges:
             message.info.filename = ranges[0].file
         self._calls.call(LLBBridge.WARN, message)
+
+    def new_container(  # noqa: PLR0913 - each is a setting of its own, by name
+        self,
+        mounts: Iterable[Mount],
+        *,
+        network: NetworkMode = "sandbox",
+        hosts: Mapping[str, str] | None = None,
+        hostname: str = "",
+        platform: str = "",
+        constraints: Sequence[str] = (),
+    ) -> Container:
+        """A container for processes in the trees of this build, from v0.8 on.
+
+        One of the mounts is the root, ``/``. ``hosts`` are addresses by name (v0.10), and
+        ``hostname`` is the container's (v0.12). ``platform`` is that of its programs, the daemon's
+        own without one. ``constraints`` are filters for workers, which no release obeys. Raises
+        UnsupportedError for what the daemon lacks, SolveFailedError where a tree cannot be built.
+        """
+        return new_container(
+            self._calls,
+            mounts,
+            network=network,
+            hosts=hosts,
+            hostname=hostname,
+            platform=platform,
+            constraints=constraints,
+        )
 
     # --- parts of a solve ----------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
 from typing import Protocol, TypeVar
@@ -16,11 +17,32 @@ from schemas.rpc import Rpc
 
 Req = TypeVar("Req", bound=Message)
 Res = TypeVar("Res", bound=Message)
+Sent_contra = TypeVar("Sent_contra", bound=Message, contravariant=True)
+Told_co = TypeVar("Told_co", bound=Message, covariant=True)
 
 _NAME = "llb.customname"
 _READS_AT_ONCE = (0, 6, 1)
 """Before it, two reads of one tree at a time may fail: both make and remove its view (seen in v0.3,
 v0.4 and v0.5, not in v0.6.4; v0.6.0 is not told from v0.5)."""
+
+
+class Exchange(Protocol[Sent_contra, Told_co]):
+    """A call in which both sides send messages. To be closed, whatever becomes of it."""
+
+    def send(self, message: Sent_contra) -> None:
+        """Send a message; it may wait here until the daemon takes it."""
+
+    def feed(self, messages: Iterator[Sent_contra]) -> None:
+        """Send these as the daemon takes them, one by one, beside those of ``send``.
+
+        What the iterator raises comes out of ``receive``.
+        """
+
+    def receive(self) -> Told_co | None:
+        """Wait for the daemon's next message; None at its end. Raises a DaemonError."""
+
+    def close(self) -> None:
+        """End the call, and tell the daemon so if it is under way."""
 
 
 class Caller(Protocol):
@@ -31,6 +53,9 @@ class Caller(Protocol):
 
         Raises a DaemonError.
         """
+
+    def converse(self, rpc: Rpc[Req, Res]) -> Exchange[Req, Res]:
+        """Start a call of many messages both ways. Raises a DaemonError."""
 
 
 class Calls:

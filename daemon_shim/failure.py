@@ -86,6 +86,11 @@ def read(error: grpc.RpcError) -> Failure:
     return replace(told, code="UNAVAILABLE") if cut else told
 
 
+def code_name(code: int) -> str:
+    """The name of a status code; UNKNOWN for one that gRPC does not have."""
+    return CODES[code] if 0 <= code < len(CODES) else "UNKNOWN"
+
+
 def of_status(code: str, message: str, packed: bytes) -> Failure:
     """Read a status by its name and message; ``packed`` is the trailer with all of it, or empty."""
     return Failure(

@@ -18,7 +18,9 @@ from daemon_shim.errors import UnsupportedError
 from daemon_shim.info import TYPED_CACHES, Api, DaemonInfo, ImageStore
 from daemon_shim.releases import Release
 
-Kind: TypeAlias = Literal["exporter", "cache-export", "cache-import", "several", "source"]
+Kind: TypeAlias = Literal[
+    "exporter", "cache-export", "cache-import", "several", "source", "builder"
+]
 
 _ALL = frozenset(ImageStore)
 _ENGINES = _ALL - {ImageStore.BUILDKIT}
@@ -81,6 +83,7 @@ ROWS: dict[tuple[Kind, str], Row] = {
     ("source", "oci-layout"): _row(
         "source from an OCI layout", (0, 11, 0), _WITH_CONTENT, "source.ocilayout"
     ),
+    ("builder", "containers"): _row("container beside steps", (0, 8, 0), capability="gateway.exec"),
 }
 
 

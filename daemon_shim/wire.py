@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 Req = TypeVar("Req", bound=Message)
 Res = TypeVar("Res", bound=Message)
 Metadata: TypeAlias = Sequence[tuple[str, str]]
+
+_AHEAD = 4
+"""How many messages of a feed may wait for the daemon to take them."""
 
 
 class Call(Generic[Res]):
@@ -82,6 +86,71 @@ class Stream(Generic[Res]):
         self._call.cancel()  # type: ignore[no-untyped-call]
 
 
+class Exchange(Generic[Req, Res]):
+    """A call in which both sides send messages: ``send`` and ``close`` are for any thread.
+
+    A feed has a thread of its own, since what it reads may keep it waiting. gRPC takes a message
+    when the one before has passed the daemon's windows, so that no more than a few wait here.
+    """
+
+    def __init__(
+        self, wire: Wire, begin: Callable[[Iterator[Req]], grpc.CallIterator[Res]]
+    ) -> None:
+        self._wire = wire
+        self._waiting: queue.SimpleQueue[tuple[Req, Callable[[], object]] | None]
+        self._waiting = queue.SimpleQueue()
+        self._room = threading.Semaphore(_AHEAD)
+        self._closed = False
+        self._error: Exception | None = None
+        self._call = begin(self._outgoing())
+        self._answers = iter(self._call)
+
+    def send(self, message: Req) -> None:
+        """Send a message; never waits."""
+        self._waiting.put((message, lambda: None))
+
+    def feed(self, messages: Iterator[Req]) -> None:
+        """Send these as the daemon takes them."""
+        threading.Thread(target=self._pour, args=(messages,), name="feed", daemon=True).start()
+
+    def receive(self) -> Res | None:
+        """Wait for the daemon's next message; None at its end. Raises a DaemonError."""
+        try:
+            return next(self._answers, None)
+        except grpc.RpcError as error:
+            if self._error:
+                raise self._error from None
+            if self._closed:
+                raise failure.cancelled(self._wire.address) from error
+            raise self._wire.error(failure.read(error)) from error
+
+    def cancel(self) -> None:
+        """End the call now; ``receive`` raises CancelledError."""
+        self._closed = True
+        self._waiting.put(None)
+        self._room.release()
+        self._call.cancel()  # type: ignore[no-untyped-call]
+
+    close = cancel
+
+    def _outgoing(self) -> Iterator[Req]:
+        while (entry := self._waiting.get()) is not None:
+            message, taken = entry
+            yield message
+            taken()
+
+    def _pour(self, messages: Iterator[Req]) -> None:
+        try:
+            for message in messages:
+                self._room.acquire()
+                if self._closed:
+                    return
+                self._waiting.put((message, self._room.release))
+        except Exception as error:
+            self._error = error
+            self.cancel()
+
+
 class Wire:
     """Makes calls to a daemon. ``timeout`` in seconds bounds dialling."""
 
@@ -123,6 +192,19 @@ class Wire:
         )
         call = method(message, metadata=tuple(metadata))
         return Stream(self, cast("grpc.CallIterator[Res]", call))
+
+    def converse(self, rpc: Rpc[Req, Res], *, metadata: Metadata = ()) -> Exchange[Req, Res]:
+        """Start a call of many messages both ways. Raises UnreachableError or TlsError."""
+        method = self._open().stream_stream(
+            rpc.path,
+            request_serializer=rpc.request.SerializeToString,
+            response_deserializer=rpc.response.FromString,
+        )
+
+        def begin(messages: Iterator[Req]) -> grpc.CallIterator[Res]:
+            return cast("grpc.CallIterator[Res]", method(messages, metadata=tuple(metadata)))
+
+        return Exchange(self, begin)
 
     def error(self, told: Failure, *, vertex: str = "") -> DaemonError:
         """The error of a failed call.

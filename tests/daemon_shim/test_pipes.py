@@ -22,6 +22,7 @@ from daemon_shim.info import Worker
 from schemas.pb import gateway_pb2, status_pb2
 from schemas.rpc import LLBBridge
 from tests.fakes.control import FakeControl
+from tests.fakes.processes import Containers, Talk, error, say
 
 REPOSITORY = Path(__file__).parents[2]
 CODE = """
@@ -41,6 +42,35 @@ def raises(client):
 def fails(client):
     client.resolve_image("nobody/knows")
 
+def contains(client):
+    import io, threading
+    from daemon_shim.container import Mount
+    out = io.BytesIO()
+    tree = client.solve(b"").ref
+    with client.new_container([Mount(target="/", tree=tree)]) as container:
+        echo = container.exec(["cat"], stdin=b"y" * 300_000, stdout=out)
+        other = container.exec(["sleep"])
+        # Other calls go on while processes run.
+        assert len(tree.read_file("/f")) == 5_000_000
+        assert echo.wait() == 0
+        assert out.getvalue() == b"y" * 300_000
+        # Whoever waits reads for the others.
+        ended = []
+        waiting = threading.Thread(target=lambda: ended.append(other.wait()))
+        waiting.start()
+        assert len(tree.read_file("/f")) == 5_000_000
+        other.kill()
+        waiting.join()
+        assert ended == [137]
+    return Result.one(tree)
+
+def waits(client):
+    from daemon_shim.container import Mount
+    with client.new_container([Mount(target="/")]) as container:
+        process = container.exec(["sleep"])
+        client.warn("waiting")
+        process.wait()
+
 def hangs(client):
     client.warn("hanging")
     while True:
@@ -56,6 +86,19 @@ def _solve(body: bytes, context: grpc.ServicerContext) -> Any:
 def _read(body: bytes, context: grpc.ServicerContext) -> Any:
     asked = gateway_pb2.ReadFileRequest.FromString(body).Range
     return gateway_pb2.ReadFileResponse(Data=LARGE[asked.Offset : asked.Offset + asked.Length])
+
+
+def _process(talk: Talk) -> Iterator[gateway_pb2.ExecMessage]:
+    """Cat, or sleep until a signal comes."""
+    begin = talk.hear()
+    yield say(Started=None)
+    if begin and list(begin.Init.Meta.args) == ["cat"]:
+        for data in talk.hear_input():
+            yield say(File={"Fd": 1, "Data": data})
+        yield say(Exit=None)
+    elif talk.hear():
+        yield say(Exit={"Code": 137, "Error": error("exit code: 137")})
+    yield say(Done=None)
 
 
 def _refuse(body: bytes, context: grpc.ServicerContext) -> Any:
@@ -101,9 +144,11 @@ def joined(folder: Path, function: str) -> Iterator[Joined]:
         LLBBridge.SOLVE.path: _solve,
         LLBBridge.READ_FILE.path: _read,
         LLBBridge.RESOLVE_IMAGE_CONFIG.path: _refuse,
+        **Containers(_process).script,
         LLBBridge.RETURN.path: lambda body, context: gateway_pb2.ReturnResponse(),
     }
-    caps = ("readfile", "proto.refarray", "gateway.solve.evaluate")
+    caps = ("readfile", "proto.refarray", "gateway.solve.evaluate", "gateway.exec")
+    caps += ("gateway.exec.signals",)
     with FakeControl(folder, gateway=caps, script=script) as fake:
         into, out = os.pipe(), os.pipe()
         process = subprocess.Popen(
@@ -157,6 +202,14 @@ def test_a_builder_reads_large_files_and_returns(tmp_path: Path) -> None:
         assert process.returned.result.ref.id == "id1"
 
 
+def test_a_builder_has_containers(tmp_path: Path) -> None:
+    with joined(tmp_path, "contains") as process:
+        code, log = process.end()
+        assert (code, log) == (0, ""), log
+        assert process.returned.result.ref.id == "id1"
+        assert len(process.fake.sent(LLBBridge.RELEASE_CONTAINER)) == 1
+
+
 @pytest.mark.parametrize(
     ("function", "code", "said"),
     [
@@ -180,6 +233,15 @@ def test_a_builder_that_hangs_ends_when_its_input_closes(tmp_path: Path) -> None
         assert b"hanging" in process.process.stderr.readline()
         process.fake.stop()
         assert process.end()[0] == 1
+
+
+def test_a_builder_that_waits_for_a_process_hears_of_the_end(tmp_path: Path) -> None:
+    with joined(tmp_path, "waits") as process:
+        assert process.process.stderr is not None
+        assert b"waiting" in process.process.stderr.readline()
+        process.fake.stop()
+        code, log = process.end()
+        assert (code, "Traceback" in log) == (1, False)
 
 
 def test_the_environment_of_all_ages_is_read() -> None:

@@ -31,6 +31,7 @@ def test_a_buildkitd_of_today_lacks_only_the_engines_exporter() -> None:
 def test_an_engine_on_graphdrivers_keeps_what_it_can_do_without_content() -> None:
     can = {" ".join(row) for row in support.ROWS} - lacks(graphdriver(MODERN))
     assert can == {
+        "builder containers",
         "exporter local",
         "exporter tar",
         "exporter moby",

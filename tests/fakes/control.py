@@ -46,7 +46,7 @@ class FakeControl:
     disabled: dict[str, str] = field(default_factory=dict)
     version: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
-    script: dict[str, Callable[[bytes, grpc.ServicerContext], Any]] = field(default_factory=dict)
+    script: dict[str, Callable[[Any, grpc.ServicerContext], Any]] = field(default_factory=dict)
     calls: list[Recorded] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -97,7 +97,7 @@ class FakeControl:
         messages = [call.message(rpc) for call in calls if call.path == rpc.path]
         return [message for message in messages if not getattr(message, "Internal", False)]
 
-    def handler(self, path: str) -> Callable[[bytes, grpc.ServicerContext], Any] | None:
+    def handler(self, path: str) -> Callable[[Any, grpc.ServicerContext], Any] | None:
         return self.script.get(path) or self._usual.get(path)
 
     def record(self, path: str, body: bytes, context: grpc.ServicerContext) -> None:
@@ -189,6 +189,11 @@ class _Handlers(grpc.GenericRpcHandler):
             self._fake.record(path, body, context)
             yield from (message.SerializeToString() for message in answer(body, context))
 
+        def both(bodies: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+            yield from (message.SerializeToString() for message in answer(bodies, context))
+
+        if path == LLBBridge.EXEC_PROCESS.path:
+            return grpc.stream_stream_rpc_method_handler(both)
         if path in (Control.STATUS.path, Control.LISTEN_BUILD_HISTORY.path):
             return grpc.unary_stream_rpc_method_handler(stream)
         return grpc.unary_unary_rpc_method_handler(unary)

@@ -7,13 +7,13 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from daemon_shim.client import Daemon
-from daemon_shim.errors import CancelledError, SolveFailedError
+from daemon_shim.errors import CancelledError, SolveFailedError, UnsupportedError
 from daemon_shim.events import VertexEvent
 from daemon_shim.gateway import GatewayBuild
 from daemon_shim.info import DaemonInfo
@@ -24,7 +24,7 @@ from daemon_shim.session.host import SessionHost
 from daemon_shim.session.outputs import FolderOutput
 from daemon_shim.transports import transport_for
 from tests.daemon_shim import definitions
-from tests.integration import exitcodes, frontends
+from tests.integration import exitcodes, frontend_cases, frontends
 from tests.integration.command import Workspace
 from tests.real.errors import UnavailableError
 
@@ -86,6 +86,43 @@ def test_a_builder_knows_and_does_the_same_as_outside(
         "workers": [worker.id for worker in info.workers],
         "inputs": [],
         "resolved": "sha256:",
+    }
+
+
+def inside(build: GatewayBuild, image: str, opts: dict[str, str]) -> Result:
+    return build.solve(frontend="gateway.v0", opts={"source": image, "case": "contain", **opts})
+
+
+def outside(build: GatewayBuild, image: str, opts: dict[str, str]) -> Result:
+    return frontend_cases.contain(build)
+
+
+@pytest.mark.parametrize("ask", [inside, outside])
+def test_a_builder_has_containers(
+    client: Daemon,
+    frontend_image: str,
+    base_image: str,
+    ask: Callable[[GatewayBuild, str, dict[str, str]], Result],
+) -> None:
+    opts = {"image": base_image, "mark": uuid.uuid4().hex}
+    request = SolveRequest(ref=uuid.uuid4().hex, session="", frontend_attrs=opts)
+    with GatewayBuild(client, request) as build:
+        if "gateway.exec" not in build.capabilities:
+            with pytest.raises((UnsupportedError, SolveFailedError), match=r"containers.*v0\.8"):
+                ask(build, frontend_image, opts)
+            return
+        told = json.loads(ask(build, frontend_image, opts).ref.read_file("/told"))
+    assert told == {
+        "code": 7,
+        "out": "heygroup\npasswd\n/other\n1\n1\n1\n1",
+        "size": 2_000_023,
+        "err": "b\n",
+        "kept": "/cache:\nkept\n\n/quick:\n",
+        "user": "1000\n",
+        "tty": "24 80\r\n/dev/pts/0\r\n",
+        "second": 0,
+        "killed": 137 if "gateway.exec.signals" in client.info().gateway_caps else "v0.10",
+        "gone": "the container was released",
     }
 
 
