@@ -24,6 +24,7 @@ COMMANDS = {
     "doctor": "Tell what a daemon is, and what it can do.",
     "cache": "List, check, clean and copy folders of local caches.",
     "fs": "Look into a target's result without exporting it.",
+    "debug": "Open a shell in a target's result, or where its build failed.",
     "run-builder": "Run a Python function as a builder on a daemon.",
     "daemons": "List the daemons that a build may use.",
     "workers": "List a daemon's workers.",

@@ -359,6 +359,15 @@ def no_such_path(target: str, path: str) -> Diagnostic:
     )
 
 
+def no_shell(place: str, shell: str) -> Diagnostic:
+    """A container has no shell to open."""
+    return Diagnostic(
+        code="no-shell",
+        message=f"{place} has no shell {shell} that could be started",
+        hint="name another program after --, such as: -- /bin/busybox sh",
+    )
+
+
 def _own_frames(error: BaseException, caller: str = "") -> list[str]:
     """The traceback from the builder's own first line on.
 

@@ -36,7 +36,7 @@ def look(
     from buildfile.sites import opened
     from buildfile.supplies import needed
 
-    target = _bare(project, name)
+    target = bare(project, name)
     environment = options.variables()
     with (
         shown(options.progress, sys.stderr, environment) as display,
@@ -47,8 +47,11 @@ def look(
         sites.build(plan, display, *used, lambda job: _steer(job, path, show))
 
 
-def _bare(project: Project, name: str) -> Target:
-    """The target with nothing that would be made of it."""
+def bare(project: Project, name: str) -> Target:
+    """The target with nothing that would be made of it.
+
+    Raises InvalidCommandError for a name that means nothing, UsageError for one of several.
+    """
     selected = project.select([name])
     if len(selected) != 1:
         names = ", ".join(each.name for each in selected)

@@ -238,12 +238,17 @@ class Runner:
 
     def _failed_step(self, name: str, error: SolveFailedError) -> Diagnostic:
         log = self._progress.tail(self._known_as(name, error.vertex), _LOG_LINES)
-        step, log = _blame(self._jobs[name], error.vertex, log)
-        shown = step.name if step else _by_builder(error)
-        if not shown:
-            return faults.job_failed(name, str(error))
-        spans = step.spans if step else ()
-        return faults.step_failed(shown, str(error), error.exit_code, spans, log)
+        return failed_step(self._jobs[name], error, log)
+
+
+def failed_step(job: Job, error: SolveFailedError, log: tuple[str, ...] = ()) -> Diagnostic:
+    """Which step of a job failed, and where it stands; ``log`` is the end of what it printed."""
+    step, log = _blame(job, error.vertex, log)
+    shown = step.name if step else _by_builder(error)
+    if not shown:
+        return faults.job_failed(job.name, str(error))
+    spans = step.spans if step else ()
+    return faults.step_failed(shown, str(error), error.exit_code, spans, log)
 
 
 @contextmanager

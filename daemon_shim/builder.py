@@ -15,7 +15,7 @@ from daemon_shim.calls import Calls
 from daemon_shim.container import Container, Mount, NetworkMode, new_container
 from daemon_shim.decoding import platform_message
 from daemon_shim.errors import SourceRange
-from daemon_shim.info import Worker
+from daemon_shim.info import DaemonInfo, Worker
 from daemon_shim.reference import Reference
 from daemon_shim.request import CacheOption, SolveRequest
 from daemon_shim.results import Result
@@ -120,6 +120,11 @@ class Client:
         """The default worker's platform, such as ``linux/amd64``."""
         first = (name for worker in self.workers[:1] for name in worker.platforms)
         return next(first, "linux/amd64")
+
+    @property
+    def info(self) -> DaemonInfo:
+        """The daemon, as far as it tells."""
+        return self._calls.info
 
     @property
     def capabilities(self) -> frozenset[str]:

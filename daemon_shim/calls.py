@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
 from threading import Lock
 from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
 
 from daemon_shim import releases
-from daemon_shim.errors import SolveFailedError, UnsupportedError
+from daemon_shim.errors import DaemonError, SolveFailedError, UnsupportedError
 from daemon_shim.info import DaemonInfo
 from schemas.pb import ops_pb2
 from schemas.rpc import Rpc
@@ -68,6 +68,8 @@ class Calls:
         at_once = info.release >= _READS_AT_ONCE
         self.reading: AbstractContextManager[object] = nullcontext() if at_once else Lock()
         """Held by each call that reads files."""
+        self.at_end: dict[str, Callable[[], None]] = {}
+        """What is still to be done by ``end``, by name."""
 
     def call(self, rpc: Rpc[Req, Res], message: Req, *, blame: bool = True) -> Res:
         """Make a call and wait for its answer; without ``blame`` no step is expected to fail.
@@ -99,6 +101,12 @@ class Calls:
             since=since,
             address=self.info.address,
         )
+
+    def end(self) -> None:
+        """Do what a builder has left to be done. Daemons that cannot be told are left alone."""
+        for do in list(self.at_end.values()):
+            with suppress(DaemonError):
+                do()
 
     def remember(self, definition: ops_pb2.Definition) -> None:
         """Keep the names of a definition's steps, to name the one that fails."""

@@ -27,8 +27,8 @@ SecurityMode: TypeAlias = Literal["sandbox", "insecure"]
 
 # Neither has a capability of its own; each came with the release of this one
 # (frontend/gateway/gateway.go: InitMessage.Security was not read before v0.10).
-_INSECURE = "gateway.exec.signals"
-_HOSTNAME = "gateway.exec.secretenv"
+INSECURE = "gateway.exec.signals"
+HOSTNAME = "gateway.exec.secretenv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +65,7 @@ class Container:
         self._calls = calls
         self._id = id_
         self._released = False
+        calls.at_end[id_] = self.release
 
     def __enter__(self) -> Container:
         return self
@@ -105,7 +106,7 @@ class Container:
             # The daemon would not answer (ExecProcess waits for our side to end, in all releases).
             raise SolveFailedError("the container was released", code="NOT_FOUND")
         if security == "insecure":
-            self._calls.require(_INSECURE, "insecure processes in containers")
+            self._calls.require(INSECURE, "insecure processes in containers")
         if secret_env:
             self._calls.require("gateway.exec.secretenv", "secrets in a process's environment")
         message = gateway_pb2.InitMessage(
@@ -132,6 +133,7 @@ class Container:
         if self._released:
             return
         self._released = True
+        self._calls.at_end.pop(self._id, None)
         message = gateway_pb2.ReleaseContainerRequest(ContainerID=self._id)
         try:
             self._calls.call(LLBBridge.RELEASE_CONTAINER, message, blame=False)
@@ -155,7 +157,7 @@ def new_container(  # noqa: PLR0913 -- as ``Client.new_container``
     if hosts:
         calls.require("gateway.exec.extrahosts", "extra hosts in containers")
     if hostname:
-        calls.require(_HOSTNAME, "host names of containers")
+        calls.require(HOSTNAME, "host names of containers")
     message = gateway_pb2.NewContainerRequest(
         ContainerID=uuid.uuid4().hex,
         Mounts=map(_mount, mounts),

@@ -83,7 +83,8 @@ class SolveFailedError(DaemonError):
     status name such as ``UNKNOWN``. ``step`` is the vertex's name where a builder's own definition
     has it. ``stack`` is the way through the daemon's code, the innermost place first. ``status``
     is the daemon's serialised ``google.rpc.Status``, which a builder hands on with its Return;
-    empty to v0.7.
+    empty to v0.7. ``mounts`` are ids of the trees of a process's mounts when it failed, '' where
+    one has none. Only a builder has them, for as long as its build lasts.
     """
 
     def __init__(  # noqa: PLR0913 - a value object in an exception's clothes
@@ -97,8 +98,10 @@ class SolveFailedError(DaemonError):
         address: str = "",
         stack: Sequence[StackFrame] = (),
         status: bytes = b"",
+        mounts: Sequence[str] = (),
     ) -> None:
         super().__init__(message, address=address)
+        self.mounts = tuple(mounts)
         self.code = code
         self.vertex = vertex
         self.ranges = tuple(ranges)

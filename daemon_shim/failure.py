@@ -107,6 +107,7 @@ def to_error(failure: Failure, *, address: str, vertex: str = "") -> DaemonError
     if make and not failure.details:
         return make(failure, address)
     told = next(failure.find("Vertex"), {})
+    left = next(failure.find("Solve"), {})
     return SolveFailedError(
         failure.message,
         code=failure.code,
@@ -116,6 +117,7 @@ def to_error(failure: Failure, *, address: str, vertex: str = "") -> DaemonError
         address=address,
         stack=tuple(_stack(failure)),
         status=failure.status,
+        mounts=_strings(left, "mountIDs"),
     )
 
 
@@ -225,6 +227,11 @@ def _exit_code(failure: Failure) -> int | None:
 def _string(value: Mapping[str, Any], key: str) -> str:
     found = value.get(key)
     return found if isinstance(found, str) else ""
+
+
+def _strings(value: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    found = value.get(key)
+    return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
 def _number(value: Mapping[str, Any], key: str) -> int | None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _BUILDER_SECONDS = 5.0
 """How long a builder may go on after its build has ended."""
+_ENDS_CONTAINERS = (0, 10, 0)
+"""The first release that ends containers with their build (gateway.go, ``Discard``)."""
 
 
 class GatewayBuild(Client):
@@ -71,15 +73,23 @@ class GatewayBuild(Client):
         if self._returned or self.job.done():
             return
         if isinstance(error, Exception) and not isinstance(error, CancelledError):
+            self._calls.end()
             self._finish(returning.failed(error))
         else:
-            self.job.cancel()
+            self.cancel()
+
+    def cancel(self) -> None:
+        """Stop the build on the daemon, and every call that is under way."""
+        if self._calls.info.release < _ENDS_CONTAINERS:
+            self._calls.end()
+        self.job.cancel()
 
     def return_result(self, result: Result) -> None:
         """End the build with a result, which goes to the exporters.
 
         Raises SolveFailedError if the daemon does not take it.
         """
+        self._calls.end()
         self._finish(returning.succeeded(self._calls, result))
 
     def run(self, builder: Builder) -> BaseException | None:
@@ -123,7 +133,7 @@ class BuilderRun:
 
     def cancel(self) -> None:
         """Stop the build on the daemon, and every call of the builder."""
-        self._build.job.cancel()
+        self._build.cancel()
 
     def result(self) -> dict[str, str]:
         """Wait for the end; the daemon's ExporterResponse.

@@ -33,6 +33,8 @@ def outcome(builder: Builder, client: Client, calls: Calls) -> Outcome:
         return Outcome(message=succeeded(calls, result))
     except (Exception, SystemExit) as error:
         return Outcome(message=failed(error), error=error)
+    finally:
+        calls.end()
 
 
 def succeeded(calls: Calls, result: Result) -> gateway_pb2.ReturnRequest:

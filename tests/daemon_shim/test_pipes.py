@@ -110,7 +110,7 @@ def _refuse(body: bytes, context: grpc.ServicerContext) -> Any:
 
 @pytest.mark.parametrize("details", [b"abcde", b"\xff\xfe=", b"AAAA"])
 def test_details_that_cannot_be_read_leave_the_message(details: bytes) -> None:
-    answer = pipes._Answer(1)
+    answer = pipes._Answer()
     headers = [
         (b"grpc-status", b"2"),
         (b"grpc-message", b"no space"),
@@ -118,7 +118,7 @@ def test_details_that_cannot_be_read_leave_the_message(details: bytes) -> None:
     ]
     answer.add(TrailersReceived(stream_id=1, headers=headers))
     with pytest.raises(SolveFailedError, match="no space"):
-        answer.result()
+        answer.next()
 
 
 class Joined:

@@ -14,6 +14,7 @@ from translator.llb.graph import Detour, Edge, ExecOp, SessionFile, TreeMount, U
 HOW = "by a helper program that this tool sends, which starts the command"
 
 _PLACE = "/dev/.buildfile"
+_CODES = "--codes="
 _READABLE = 0o444  # by whichever user the step runs as
 
 
@@ -31,7 +32,7 @@ def wrapped(vertex: Vertex, op: ExecOp, source: Edge, file: str, lacking: Sequen
         for secret, place in zip(secrets, places, strict=True)
     ]
     if codes:
-        options.append(f"--codes={','.join(map(str, codes))}")
+        options.append(f"{_CODES}{','.join(map(str, codes))}")
     inputs = tuple(dict.fromkeys((*vertex.inputs, source)))
     payload = replace(
         op,
@@ -64,6 +65,15 @@ def wrapped(vertex: Vertex, op: ExecOp, source: Edge, file: str, lacking: Sequen
         ),
         detours=(*vertex.detours, *_detours(vertex, lacking)),
     )
+
+
+def unwrapped(args: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The words that start a wrapped process with its secrets, and the process's own."""
+    if not args or not args[0].startswith(f"{_PLACE}/"):
+        return (), tuple(args)
+    start = args.index("--") + 1
+    words = tuple(word for word in args[:start] if not word.startswith(_CODES))
+    return words, tuple(args[start:])
 
 
 def _detours(vertex: Vertex, lacking: Sequence[str]) -> tuple[Detour, ...]:

@@ -1,0 +1,87 @@
+"""``buildfile debug``: a shell in a target's result, or where its build failed."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import click
+
+from buildfile.commands.daemon_options import daemon_choice, daemon_options
+from buildfile.commands.file_options import file_options, load_options
+
+
+@click.command()
+@click.argument("target")
+@click.argument("words", nargs=-1, metavar="[-- COMMAND]...", type=click.UNPROCESSED)
+@file_options
+@daemon_options
+@click.option(
+    "--on-error", is_flag=True, help="Open it where a step fails, as the step had it then."
+)
+@click.option("--stage", default="", metavar="NAME", help="Another stage than the target's.")
+@click.option("--user", default="", metavar="USER[:GROUP]", help="Another user to be.")
+@click.option("--platform", metavar="OS/ARCH", help="The platform to build for.")
+@click.option(
+    "--secret",
+    "secrets",
+    multiple=True,
+    metavar="id=ID[,src=FILE|env=NAME]",
+    help="Value of a secret, in place of the build file's.",
+)
+@click.option(
+    "--ssh",
+    "agents",
+    multiple=True,
+    metavar="ID[=SOCKET|KEY]",
+    help="SSH agent or key file to forward, in place of the build file's.",
+)
+@click.option("--no-cache", is_flag=True, help="Run every step, whatever is cached.")
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "plain", "tty", "rawjson", "quiet"]),
+    default="auto",
+    show_default=True,
+    help="How to show progress. BUILDKIT_PROGRESS sets the default.",
+)
+def command(target: str, words: tuple[str, ...], **given: Any) -> int:
+    """Open a shell in a target's result, or run COMMAND there.
+
+    It runs in a container on the daemon, as in the image: with its environment, working folder and
+    user. With --on-error it opens where a step fails, with that step's mounts, environment, user,
+    network and security. What is written there is thrown away. The exit code is that of the shell
+    or the command.
+
+    In a terminal every key goes to the process, Ctrl-C too. Elsewhere it reads standard input.
+    """
+    from dataclasses import replace
+
+    from buildfile.api import BuildOptions
+    from buildfile.commands.build import agent, secret
+    from buildfile.debugging import Wish, debug
+    from buildfile.failure import print_diagnostics
+    from buildfile.files import load_project
+    from translator.inputs import FieldOption
+
+    secrets = tuple(secret(each) for each in given["secrets"])
+    agents = tuple(agent(each) for each in given["agents"])
+    platform = given["platform"]
+    field = FieldOption(option="--platform", key="platforms", value=platform or "")
+    shaping = replace(
+        load_options(given["variables"], given["overrides"], given["allow"]),
+        fields=(field,) if platform else (),
+        secrets=[each.id for each in secrets],
+        ssh=[each.id for each in agents],
+    )
+    project = load_project(given["files"], shaping)
+    print_diagnostics(project.warnings)
+    options = BuildOptions(
+        daemon=daemon_choice(folder=project.files[0].folder, **given),
+        secrets=secrets,
+        agents=agents,
+        no_cache=given["no_cache"],
+        progress=given["progress"],
+    )
+    wish = Wish(command=words, stage=given["stage"], user=given["user"], on_error=given["on_error"])
+    gc.enable()  # it may take hours
+    return debug(project, target, wish, options)
