@@ -1,6 +1,7 @@
-"""The entrypoint of a frontend image: ``python -m buildfile.frontend MODULE:FUNCTION``.
+"""The entrypoint of a frontend image: ``python -m buildfile.frontend [MODULE:FUNCTION]``.
 
-Standard input and output belong to the daemon; what a builder prints goes to standard error.
+Without a name the builder is that of build files. Standard input and output belong to the daemon;
+what a builder prints goes to standard error.
 """
 
 from __future__ import annotations
@@ -15,19 +16,23 @@ if TYPE_CHECKING:
     from daemon_shim.builder import Client
     from daemon_shim.results import Result
 
+BUILD_FILE = "buildfile.syntax.build:build"
+"""The builder of build files."""
+
 
 def main(arguments: list[str]) -> int:
-    """Run the builder that is named; gives the exit code.
+    """Run the builder that is named, or that of build files; gives the exit code.
 
     A builder that cannot be found is a failure of the build, which its user is told.
     """
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m buildfile.frontend MODULE:FUNCTION\n")
+    if len(arguments) > 1:
+        sys.stderr.write("usage: python -m buildfile.frontend [MODULE:FUNCTION]\n")
         return 2
+    name = arguments[0] if arguments else BUILD_FILE
     from daemon_shim.frontend import serve
 
     def builder(client: Client) -> Result:
-        return find_builder(arguments[0])(client)
+        return find_builder(name)(client)
 
     return serve(builder, *_take_pipes())
 

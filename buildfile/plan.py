@@ -14,23 +14,22 @@ from buildfile.contexts import ignore_patterns
 from buildfile.draft import Draft
 from buildfile.exports import Export
 from buildfile.failure import RefusedError
+from buildfile.foreign import foreign_platforms
 from buildfile.loopback import Loopback
 from daemon_shim import support
 from daemon_shim.info import DaemonInfo
 from daemon_shim.registry.served import Offer
-from daemon_shim.releases import Release
 from translator.compile import compile_instances, layouts_used
 from translator.compiled import Compiled, ImageNeed, ResolvedImage
 from translator.diagnostic import Diagnostic
 from translator.llb.capabilities import missing
 from translator.platform import Platform
 from translator.span import Span
-from translator.stage import Instance, Run
+from translator.stage import Instance
 from translator.target import CacheEntry, Target
 
 _LAYOUTS = "source.ocilayout"
 _EPOCH = "SOURCE_DATE_EPOCH"
-_EMULATES: Release = (0, 4, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +232,7 @@ def _refusals(
     for job in jobs:
         yield from ((job.target.name, each) for each in _job_refusals(job, info))
     for draft_ in drafts:
-        yield from ((draft_.target.name, each) for each in _foreign_platforms(draft_, info))
+        yield from ((draft_.target.name, each) for each in foreign_platforms(draft_.instances, info))
 
 
 def _job_refusals(job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:
@@ -281,21 +280,6 @@ def _refused(
 ) -> Iterator[Diagnostic]:
     if reason:
         yield faults.lacks_feature(reason, job.target, info, span)
-
-
-def _foreign_platforms(each: Draft, info: DaemonInfo) -> Iterator[Diagnostic]:
-    """Steps can only run for the platforms that the daemon lists, its own or emulated ones.
-
-    What an imagined daemon may emulate is unknown; v0.3 never does (cmd/buildkitd/main.go).
-    """
-    if info.imagined and info.release >= _EMULATES:
-        return
-    listed = {Platform.parse(name) for worker in info.workers[:1] for name in worker.platforms}
-    for instance in each.instances:
-        for stage in instance.stages.values():
-            step = next((step for step in stage.steps if isinstance(step, Run)), None)
-            if step and listed and stage.platform not in listed:
-                yield faults.foreign_platform(stage.platform, step.span, info, sorted(listed))
 
 
 def _warnings(drafts: Sequence[Draft], info: DaemonInfo, epoch: str) -> Iterator[Diagnostic]:

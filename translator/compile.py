@@ -75,6 +75,8 @@ def compile_instances(  # noqa: PLR0913 -- each is a setting of its own, by name
     unique: str = "",
     layouts: Mapping[str, str] = MappingProxyType({}),
     no_layouts: str = "",
+    session: str = "",
+    helpers: str = "",
 ) -> tuple[Compiled, ...]:
     """Compile instances together, so that they share what is equal. One result for each.
 
@@ -87,12 +89,23 @@ def compile_instances(  # noqa: PLR0913 -- each is a setting of its own, by name
     same daemon, which would otherwise be taken for the same: pass a new one for every build.
     ``layouts`` are names under which registries have OCI layouts, by the id of the store, for a
     daemon that lacks ``source.ocilayout``; ``no_layouts`` says why there are none.
+    ``session`` is the one that ``served`` folders come from, and ``helpers`` an image that holds
+    helper programs where this package keeps them, for when that session sends none.
 
     Raises InvalidFileError with every fault, KeyError for an OCI layout whose digest is unknown,
     ValueError for an image config that is none.
     """
-    options = Options(images=images, ignores=ignores, no_cache=no_cache, unique=unique)
-    terms = Terms(caps=caps, native=native, unique=unique, layouts=layouts, no_layouts=no_layouts)
+    options = Options(
+        images=images, ignores=ignores, no_cache=no_cache, unique=unique, session=session
+    )
+    terms = Terms(
+        caps=caps,
+        native=native,
+        unique=unique,
+        layouts=layouts,
+        no_layouts=no_layouts,
+        helpers=helpers,
+    )
     with no_collection():
         assembly = assemble(instances, options)
         graph, programs = lower(assembly.graph, terms)
@@ -147,7 +160,10 @@ def _compiled(
         spans=definition.spans,
         names=definition.names,
         joined=definition.joined,
-        locals=tuple(assembly.locals[name] for name in sorted(session.locals - programs.keys())),
+        locals=tuple(
+            assembly.locals[name]
+            for name in sorted((session.locals & assembly.locals.keys()) - programs.keys())
+        ),
         programs=tuple(programs[name] for name in sorted(session.locals & programs.keys())),
         stores={store: assembly.stores[store] for store in sorted(session.stores)},
         secrets=tuple(sorted(session.secrets)),

@@ -36,7 +36,8 @@ class Inputs:
     ``fields`` those that are short for one, ``allow`` those of ``--allow``, and ``secrets`` and
     ``ssh`` the ids that the command line provides by itself. Relative paths in options start from
     ``folder``. ``git`` is asked only if ``${git.*}`` is used; it raises LookupError with a reason
-    outside of a work tree. ``real_path`` resolves symbolic links.
+    outside of a work tree. ``real_path`` resolves symbolic links. ``setting_option`` is the option
+    that sets variables; with ``spare_settings`` it may set others than the file declares.
     """
 
     files: tuple[SourceFile, ...]
@@ -51,6 +52,8 @@ class Inputs:
     folder: str = ""
     git: Callable[[], GitFacts] = _no_git
     real_path: Callable[[str], str] = posixpath.normpath
+    setting_option: str = "--var"
+    spare_settings: bool = False
 
     @property
     def root(self) -> str:
@@ -58,7 +61,7 @@ class Inputs:
         return self.files[0].folder
 
     def setting_span(self, name: str) -> Span:
-        """Where the option ``--var NAME=value`` stands, as a file of its own."""
+        """Where the option that sets a variable stands, as a file of its own."""
         text = f"{name}={self.variables[name]}"
-        file = SourceFile(name="--var", folder=self.folder or self.root, text=text)
+        file = SourceFile(name=self.setting_option, folder=self.folder or self.root, text=text)
         return Span(file, Position(1, 1), Position(1, len(name) + 1))

@@ -164,9 +164,11 @@ class _Loader:
         table = entry.value if entry and isinstance(entry.value, Table) else None
         scope = outer.within("a variable", (), {})
         inputs = self._inputs
-        return evaluate(
-            declare(table, self._found), inputs.variables, inputs.setting_span, scope, self._found
-        )
+        declared = declare(table, self._found)
+        settings = inputs.variables
+        if inputs.spare_settings:
+            settings = {name: value for name, value in settings.items() if name in declared}
+        return evaluate(declared, settings, inputs.setting_span, scope, self._found)
 
     # --- sections --------------------------------------------------------------------------------
 

@@ -35,7 +35,11 @@ class Scratch:
 
 @dataclass(frozen=True, kw_only=True)
 class LocalSource:
-    """A folder of the client. ``path`` is absolute; ``name`` is its name in the build file."""
+    """A folder of the client. ``path`` is absolute; ``name`` is its name in the build file.
+
+    Where the session is another's, ``served`` is what it calls a folder, and ``below`` the path of
+    this one in it. Else it is served under a name of its own.
+    """
 
     name: str
     path: str
@@ -43,6 +47,8 @@ class LocalSource:
     exclude: tuple[str, ...] = ()
     follow: tuple[str, ...] = ()
     ignore_file: bool = True
+    served: str = ""
+    below: str = ""
     span: Span
 
 
@@ -90,13 +96,17 @@ class HttpSource:
 
 @dataclass(frozen=True, kw_only=True)
 class OciLayoutSource:
-    """An image in an OCI layout folder of the client. Exactly one of ``ref`` and ``digest``."""
+    """An image in an OCI layout folder of the client. Exactly one of ``ref`` and ``digest``.
+
+    ``store`` is the id of the layout in a session of another's, which needs no ``path``.
+    """
 
     name: str
     path: str
     ref: str = ""
     digest: str = ""
     platform: Platform | None = None
+    store: str = ""
     span: Span
 
 

@@ -34,6 +34,11 @@ def named(name: str) -> Program | None:
     return next((program for program in known if program.name == name), None)
 
 
+def place(platform: Platform) -> str:
+    """Where the helper for a platform is kept on this machine, as an absolute path."""
+    return str(files(__name__).joinpath(f"linux-{platform.architecture}"))
+
+
 _PREFIX = "buildfile-helper-"
 
 

@@ -16,6 +16,7 @@ from translator.llb.locals import identity, local_uses
 from translator.llb.paths import absolute
 from translator.llb.sources import (
     PLAIN,
+    below_vertex,
     image_need,
     image_vertex,
     layout_vertex,
@@ -57,6 +58,7 @@ class Options:
     ignores: Mapping[str, tuple[str, ...]]
     no_cache: bool | Collection[str]
     unique: str
+    session: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,11 +124,18 @@ class _Sources:
         vertex = self._vertex(source, platform)
         if self._prefix and vertex.platform:
             vertex = replace(vertex, name=f"[{vertex.platform}] {vertex.name}")
-        return self._builder.add(_uncached(vertex) if self._options.no_cache is True else vertex)
+        edge = self._builder.add(self._fresh(vertex))
+        if isinstance(source, LocalSource) and source.below:
+            edge = self._builder.add(self._fresh(below_vertex(source, edge)))
+        return edge
+
+    def _fresh(self, vertex: Vertex) -> Vertex:
+        return _uncached(vertex) if self._options.no_cache is True else vertex
 
     def _vertex(self, source: Any, platform: Platform) -> Vertex:
         if isinstance(source, LocalSource):
-            return local_vertex(source, self.uses[identity(source)], self._options.unique)
+            use, options = self.uses[identity(source)], self._options
+            return local_vertex(source, use, options.unique, options.session)
         if isinstance(source, ImageSource):
             return image_vertex(source, platform, self._options.images)
         if isinstance(source, OciLayoutSource):

@@ -40,7 +40,7 @@ from translator.llb.graph import (
 )
 from translator.llb.locals import Parts
 from translator.llb.paths import WILDCARD
-from translator.llb.sources import LOCAL, part_of_local
+from translator.llb.sources import LOCAL, SESSION, part_of_local
 from translator.platform import Platform
 
 HOW = "by a helper program that this tool sends"
@@ -190,6 +190,8 @@ def _origin(edge: Edge, op: FileOp, builder: GraphBuilder) -> Edge:
     source = vertex.payload
     if not isinstance(source, SourceOp) or not source.identifier.startswith(LOCAL):
         return edge
+    if SESSION in dict(source.attrs):
+        return edge  # nobody but its own patterns keeps what it excludes from being sent
     parts = Parts()
     for change in op.changes:
         if isinstance(change, CopyFiles):

@@ -15,13 +15,13 @@ from translator.compiled import LocalUse
 from translator.llb.paths import WILDCARD
 from translator.stage import BindMount, CacheMount, Copy, Instance, LocalSource, Origin, Run, Step
 
-Identity: TypeAlias = tuple[str, str, tuple[str, ...], tuple[str, ...], tuple[str, ...], bool]
+Identity: TypeAlias = tuple[object, ...]
 
 
 def identity(source: LocalSource) -> Identity:
     """What makes two local sources the same: all but the place in the build file."""
-    ignore_file = source.ignore_file
-    return source.name, source.path, source.include, source.exclude, source.follow, ignore_file
+    lists = source.include, source.exclude, source.follow
+    return source.name, source.path, *lists, source.ignore_file, source.served, source.below
 
 
 @dataclass
@@ -115,10 +115,11 @@ def _step_origins(step: Step) -> Iterator[_Part]:
     elif isinstance(step, Run):
         for mount in step.mounts:
             if isinstance(mount, BindMount | CacheMount) and mount.origin is not None:
-                yield mount.origin, (_literal(mount.source),), ()
+                yield mount.origin, (literal(mount.source),), ()
 
 
-def _literal(path: str) -> str:
+def literal(path: str) -> str:
+    """The pattern for a path that is none."""
     return WILDCARD.sub(lambda found: "\\" + found[0], path)
 
 
@@ -138,12 +139,27 @@ def _use(usage: _Usage, names: _Names, ignores: Mapping[str, tuple[str, ...]]) -
     source = usage.source
     ignored = ignores.get(source.path, ()) if source.ignore_file else ()
     include, follow = _selection(usage)
+    if source.below and not include and not follow:
+        include = ("",)
     return LocalUse(
         name=names.take(source.name),
         path=source.path,
-        include=include,
-        exclude=ignored + source.exclude,
-        follow=follow,
+        include=_moved(include, source.below),
+        exclude=_moved(ignored + source.exclude, source.below),
+        follow=_moved(follow, source.below),
+    )
+
+
+def _moved(patterns: tuple[str, ...], below: str) -> tuple[str, ...]:
+    """Patterns of a folder as patterns of the one that it lies in."""
+    if not below:
+        return patterns
+    folder = literal(below)
+    return tuple(
+        f"!{folder}/{each[1:].lstrip('/')}"
+        if each.startswith("!")
+        else f"{folder}/{each.lstrip('/')}".rstrip("/")
+        for each in patterns
     )
 
 

@@ -49,7 +49,7 @@ from translator.llb.rebuilding import (
     uses,
     without,
 )
-from translator.llb.sources import LOCAL, program_vertex
+from translator.llb.sources import LOCAL, program_vertex, stored_program_vertex
 from translator.llb.wrapped import HOW as STARTED_BY_HELPER
 from translator.llb.wrapped import wrapped
 from translator.platform import Platform
@@ -62,7 +62,8 @@ class Terms:
     ``caps`` are the capabilities that the daemon has (None: all), ``native`` its own platform
     (None: not known), and ``unique`` sets what this run sends apart from other runs. ``layouts``
     are registries' names for OCI layouts, by the id of the store; ``no_layouts`` says why there are
-    none.
+    none. ``helpers`` is an image that holds the helper programs where this package keeps them, for
+    a session that cannot send any.
     """
 
     caps: Container[str] | None = None
@@ -70,6 +71,7 @@ class Terms:
     unique: str = ""
     layouts: Mapping[str, str] = field(default_factory=dict)
     no_layouts: str = ""
+    helpers: str = ""
 
     def lack(self, feature: str) -> bool:
         """Whether the daemon lacks a feature."""
@@ -383,7 +385,7 @@ class _Programs:
     """Sends helpers, each once."""
 
     def __init__(self, terms: Terms) -> None:
-        self._unique = terms.unique
+        self._terms = terms
         self._sent: dict[str, Help] = {}
 
     def send(self, platform: Platform | None, vertex: Vertex, builder: GraphBuilder) -> Help | None:
@@ -393,10 +395,19 @@ class _Programs:
             return None
         help_ = self._sent.get(program.name)
         if help_ is None:
-            source = builder.add(program_vertex(program, self._unique, vertex.span))
-            help_ = Help(source=source, file=program.file, platform=platform)
-            self._sent[program.name] = help_
+            help_ = self._sent[program.name] = self._help(program, platform, vertex, builder)
         return help_
+
+    def _help(
+        self, program: Program, platform: Platform, vertex: Vertex, builder: GraphBuilder
+    ) -> Help:
+        terms = self._terms
+        if terms.helpers:
+            image = stored_program_vertex(terms.helpers, terms.native or platform, vertex.span)
+            file = helper.place(platform).lstrip("/")
+            return Help(source=builder.add(image), file=file, platform=platform)
+        source = builder.add(program_vertex(program, terms.unique, vertex.span))
+        return Help(source=source, file=program.file, platform=platform)
 
 
 def _programs(graph: Graph) -> Iterator[Program]:

@@ -17,7 +17,18 @@ from translator.compiled import ImageNeed, LocalUse, Program, ResolvedImage
 from translator.diagnostic import InvalidFileError
 from translator.llb import back_faults as faults
 from translator.llb.giturl import GitUrl
-from translator.llb.graph import FileChange, FileOp, MakeDir, MakeFile, SourceOp, Use, Vertex
+from translator.llb.graph import (
+    CopyFiles,
+    Edge,
+    FileChange,
+    FileOp,
+    MakeDir,
+    MakeFile,
+    SourceOp,
+    Use,
+    Vertex,
+)
+from translator.llb.locals import literal
 from translator.llb.paths import absolute
 from translator.platform import Platform
 from translator.reference import Reference
@@ -34,6 +45,7 @@ from translator.stage import (
 # The attributes of one source: a name, its text, and the feature that it needs ("" for none).
 _Attrs: TypeAlias = list[tuple[str, str, str]]
 LOCAL = "local://"
+SESSION = "local.session"
 _INCLUDE, _FOLLOW, _HINT = "local.includepattern", "local.followpaths", "local.sharedkeyhint"
 _FULL_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _STORE_NAME = re.compile(r"[^a-z0-9._-]+")
@@ -70,6 +82,8 @@ def store_id(source: OciLayoutSource) -> str:
 
     It tells folders apart by their place from the build file, so it is the same on all machines.
     """
+    if source.store:
+        return source.store
     name = _STORE_NAME.sub("-", source.name.lower()).strip("-") or "layout"
     place = posixpath.relpath(source.path, source.span.file.folder)
     return f"{name}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
@@ -120,16 +134,42 @@ def layout_vertex(
 # --- folders and repositories ----------------------------------------------------------------
 
 
-def local_vertex(source: LocalSource, use: LocalUse, unique: str) -> Vertex:
-    """A folder of the client. ``unique`` keeps runs apart that a daemon has at the same time."""
+def local_vertex(source: LocalSource, use: LocalUse, unique: str, session: str = "") -> Vertex:
+    """A folder of the client. ``unique`` keeps runs apart that a daemon has at the same time.
+
+    One that is ``served`` comes from ``session``, and is all of what that serves.
+    """
     lists = (
         (_INCLUDE, use.include, "source.local.includepatterns"),
         ("local.excludepatterns", use.exclude, "source.local.excludepatterns"),
         (_FOLLOW, use.follow, "source.local.followpaths"),
     )
     attrs: _Attrs = [(name, _json(values), feature) for name, values, feature in lists if values]
+    if source.served:
+        attrs.append((SESSION, session, ""))
     title = f"[sources] local {use.name}"
-    return _local(use.name, attrs, unique=unique, hint=use.name, title=title, span=source.span)
+    name = source.served or use.name
+    return _local(name, attrs, unique=unique, hint=use.name, title=title, span=source.span)
+
+
+def below_vertex(source: LocalSource, whole: Edge) -> Vertex:
+    """The folder that a source is, out of the ``served`` one that it lies in."""
+    change = CopyFiles(source=f"/{literal(source.below)}", target="/")
+    return Vertex(
+        payload=FileOp(changes=(change,), origin=0),
+        inputs=(whole,),
+        name=f"[sources] local {source.name}: {source.below}",
+        uses=(Use("file.base", source.span),),
+        span=source.span,
+    )
+
+
+def stored_program_vertex(ref: str, platform: Platform, span: Span) -> Vertex:
+    """The image that holds a program of our own."""
+    vertex = _vertex(
+        f"docker-image://{ref}", [], uses=("source.image",), name="[sources] helper", span=span
+    )
+    return replace(vertex, platform=platform)
 
 
 def program_vertex(program: Program, unique: str, span: Span) -> Vertex:

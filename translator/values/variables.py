@@ -47,7 +47,7 @@ _WANTED: Mapping[str, str] = MappingProxyType(
 )
 _ORIGINS: Mapping[Origin, str] = MappingProxyType(
     {
-        "command line": "the value (--var)",
+        "command line": "the value ({})",
         "environment": "the value (from the environment)",
         "default": "the default",
     }
@@ -249,7 +249,9 @@ class _Evaluation:
             value = make()
             _check(variable, value, self.found)
         except _UnfitError as unfit:
-            fault = faults.bad_value(variable.name, _ORIGINS[origin], str(unfit), span)
+            fault = faults.bad_value(
+                variable.name, _ORIGINS[origin].format(span.file.name), str(unfit), span
+            )
             self.found.add(fault)
             value = _STAND_INS[variable.type]
         return replace(variable, value=value, origin=origin)
