@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from buildfile import faults as app
-from buildfile.failure import BuildFailedError, RefusedError
 from buildfile.foreign import foreign_platforms
 from buildfile.syntax import answers, faults
 from buildfile.syntax.contexts import ROOT, Contexts
@@ -39,7 +38,7 @@ def build(client: Client) -> Result:
     """
     try:
         return _build(client)
-    except (InvalidFileError, BuildFailedError, RefusedError) as error:
+    except InvalidFileError as error:
         raise told(error.diagnostics) from error
 
 
@@ -171,7 +170,7 @@ class _Work:
             except SolveFailedError as error:
                 failed.append(app.image_unresolved(need, str(error)))
         if failed:
-            raise BuildFailedError(dict.fromkeys(failed))
+            raise told(dict.fromkeys(failed))
         return found
 
     def _check(self, parts: Iterable[Compiled], instances: Iterable[Instance]) -> None:
@@ -182,8 +181,9 @@ class _Work:
             for need in missing(part.needs, info.llb_caps)
         ]
         refusals += foreign_platforms(instances, info)
+        refusals += [faults.no_helper() for part in parts if part.programs]
         if refusals:
-            raise RefusedError(dict.fromkeys(replace(each, hint=None) for each in refusals))
+            raise told(dict.fromkeys(refusals))
 
     def _annotations(self) -> dict[str, bytes]:
         """Exporters take annotations from a result since they know any (v0.11)."""

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from buildfile import faults as app
 from buildfile.caches import options, plan_imports
 from buildfile.cachesearch import forgives
-from buildfile.failure import RefusedError
 from buildfile.loopback import Loopback
 from buildfile.syntax import faults
+from buildfile.syntax.telling import told
 from daemon_shim.info import DaemonInfo
 from daemon_shim.request import CacheOption
 from translator.diagnostic import Diagnostic
@@ -22,7 +22,7 @@ def imports(
     """What the daemon is told of a target's caches, and warnings for those that are left out.
 
     Keys of services on the web stay with the client, whose environment is not here. Raises
-    RefusedError for what the daemon cannot do.
+    SolveFailedError for what the daemon cannot do.
     """
     amiss = tuple(_left_out(target, info))
     kept = [each for each in target.cache_imports if not _reason(each, info)]
@@ -33,7 +33,7 @@ def imports(
         if each.refusal
     ]
     if refused:
-        raise RefusedError(refused)
+        raise told(refused)
     warned = tuple(app.cache_amiss(each, target) for each in planned if each.warning)
     return options(planned), amiss + warned
 

@@ -77,6 +77,15 @@ def layout_of_client(name: str, span: Span) -> Diagnostic:
     )
 
 
+def no_helper() -> Diagnostic:
+    """The daemon needs the helper, and nothing says which image has it."""
+    return Diagnostic(
+        code="daemon-lacks",
+        message="this daemon needs a helper program, and the frontend does not know its own image",
+        hint="name it: --opt source=IMAGE",
+    )
+
+
 def bad_context(name: str, value: str, reason: str) -> Diagnostic:
     """A named context that is written wrong."""
     return Diagnostic(code="bad-context", message=f"the context {name} ({value}) {reason}")
