@@ -232,7 +232,8 @@ def _refusals(
     for job in jobs:
         yield from ((job.target.name, each) for each in _job_refusals(job, info))
     for draft_ in drafts:
-        yield from ((draft_.target.name, each) for each in foreign_platforms(draft_.instances, info))
+        found = foreign_platforms(draft_.instances, info)
+        yield from ((draft_.target.name, each) for each in found)
 
 
 def _job_refusals(job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:

@@ -169,7 +169,8 @@ class Client:
         result = results.read(self._calls, self._calls.call(LLBBridge.SOLVE, message).result)
         if graph is not None:
             result = self._with_definition(result, message.Definition)
-        if evaluate and not message.Evaluate:
+        # Up to v0.8 the daemon evaluates graphs alone (llbsolver/bridge.go).
+        if evaluate and (frontend or not message.Evaluate):
             for ref in result.refs.values():
                 ref.evaluate()
         return result

@@ -31,7 +31,7 @@ class Source:
 
 def invalid(message: str, sources: Iterable[Source] = ()) -> SolveFailedError:
     """What was asked for is wrong, at places in the user's files."""
-    return _error("INVALID_ARGUMENT", message, [("Source", _source(each)) for each in sources])
+    return _error("UNKNOWN", message, [("Source", _source(each)) for each in sources])
 
 
 def unsupported_request(name: str) -> SolveFailedError:

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 def told(diagnostics: Iterable[Diagnostic]) -> SolveFailedError:
     """One error with all of them, which clients that can draw the lines of."""
     known = [_here(each) for each in diagnostics]
-    text = "\n\n".join(map(render.to_text, known))
+    text = "\n\n".join(map(render.to_text, known)).removeprefix("error: ")
     spans = dict.fromkeys(each.span for each in known if each.span and each.span.file.text)
     sources = [
         errdefs.Source(text=span.file.text, language=LANGUAGE, place=_range(span)) for span in spans
     ]
-    return errdefs.invalid(text, sources)
+    # Whoever hands an error on turns them round, and the daemon is the only one to do it.
+    return errdefs.invalid(text, reversed(sources))
 
 
 def warn(client: Client, diagnostic: Diagnostic, vertex: str) -> None:

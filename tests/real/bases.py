@@ -60,7 +60,7 @@ def toolchain() -> Base:
 
 
 _PYTHON_PARTS = ("python{}-minimal", "libpython{}-minimal", "libpython{}-stdlib")
-_PYTHON_NEEDS = ("libc6", "libexpat1", "libffi8", "zlib1g", "python3-pip")
+_PYTHON_NEEDS = ("libc6", "libexpat1", "libffi8", "libgcc-s1", "zlib1g", "python3-pip")
 _PYTHON_OF = {"bookworm": ("3.11", "libssl3"), "trixie": ("3.13", "libssl3t64")}
 
 
