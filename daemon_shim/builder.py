@@ -169,8 +169,9 @@ class Client:
         result = results.read(self._calls, self._calls.call(LLBBridge.SOLVE, message).result)
         if graph is not None:
             result = self._with_definition(result, message.Definition)
-        # Up to v0.8 the daemon evaluates graphs alone (llbsolver/bridge.go).
-        if evaluate and (frontend or not message.Evaluate):
+        # Of a frontend nothing is evaluated before v0.11 (llbsolver/bridge.go).
+        evaluated = message.Evaluate and (not frontend or self._calls.has("gateway.evaluate"))
+        if evaluate and not evaluated:
             for ref in result.refs.values():
                 ref.evaluate()
         return result
