@@ -26,7 +26,13 @@ from tests.fakes.control import FakeControl, until_gone
 
 OLD: tuple[str, ...] = ("returnmap", "readdir", "readfile")
 MODERN = (*OLD, "importcaches", "statfile", "proto.refarray", "gateway.solve.evaluate")
-NEWEST = (*MODERN, "frontend.inputs", "gateway.warnings", "reference.attestations")
+NEWEST = (
+    *MODERN,
+    "frontend.inputs",
+    "gateway.warnings",
+    "gateway.evaluate",
+    "reference.attestations",
+)
 DEFINITION = ops_pb2.Definition(**{"def": [b"op"]}).SerializeToString()
 
 
