@@ -48,6 +48,11 @@ class Export:
         return (self.output.type, made) == ("tar", "local")
 
     @property
+    def stored(self) -> bool:
+        """Whether the daemon itself writes blobs into the layout ``dest`` (v0.11 and later)."""
+        return self.exporter is not None and self.exporter.attrs.get("tar") == "false"
+
+    @property
     def by_engine(self) -> bool:
         """Whether an engine without the containerd image store makes it."""
         return self.exporter is not None and self.exporter.type == "moby"

@@ -1,8 +1,9 @@
 """An image as an OCI layout in a folder (``tar: false``).
 
 BuildKit's own way is a content store of the client's, which the daemon writes to (v0.11 and later).
-But the archive that every daemon sends holds the same files (v0.3 to v0.32): it is unpacked here,
-so that one way does for all.
+But the archive that every daemon sends holds the same files (v0.3 to v0.32): outputs are unpacked
+here, so that one way does for all. The store is for what goes on to another daemon, of which only
+the blobs that are not here should come.
 """
 
 from __future__ import annotations
@@ -27,6 +28,23 @@ from translator.reference import Reference
 
 _PIECE = 1 << 20
 _MAX_INDEX = 4 << 20
+
+
+class LayoutStore:
+    """The blobs of a layout in the folder ``dest``, into which the daemon writes what it lacks.
+
+    The exporter's response has the digest of the manifest; no index tells of it.
+    """
+
+    def __init__(self, dest: str) -> None:
+        self.dest = dest
+        self.ingest = Ingest(dest)
+
+    @property
+    def error(self) -> OutputError | None:
+        """Why a blob could not be written."""
+        error = self.ingest.error
+        return OutputError(error.strerror or str(error), dest=self.dest) if error else None
 
 
 class LayoutOutput(FileOutput):
@@ -55,7 +73,8 @@ class LayoutOutput(FileOutput):
         self._close()
         try:
             with _folder_beside(self._place) as folder:
-                self._unpack(self._partial, folder)
+                entries = unpack(self._partial, folder)
+                CacheFolder(folder).add(named for each in entries for named in self._named(each))
                 if self._place.is_dir():
                     copy(
                         CacheFolder(folder), CacheFolder(self._place), (), lambda done, total: None
@@ -69,19 +88,6 @@ class LayoutOutput(FileOutput):
         except (tarfile.TarError, WrongBlobError, ValueError) as error:
             self.fail(f"the daemon's archive is damaged: {error}")
 
-    def _unpack(self, archive: Path, folder: Path) -> None:
-        """Make a layout of an archive: what is not an index or a blob is left out."""
-        ingest, index = Ingest(folder), b""
-        with tarfile.open(archive, "r:") as files:
-            for member in files:
-                content = files.extractfile(member) if member.isreg() else None
-                if content and member.name == "index.json":
-                    index = content.read(_MAX_INDEX)
-                elif content and (digest := _digest(member.name)):
-                    _store(ingest, digest, content)
-        entries = parse_index(self.dest, index).entries
-        CacheFolder(folder).add(named for each in entries for named in self._named(each))
-
     def _named(self, entry: Descriptor) -> Iterator[Descriptor]:
         if entry.image or entry.tag:
             yield entry
@@ -90,6 +96,22 @@ class LayoutOutput(FileOutput):
         for name in () if entry.image else self._names:
             given = {IMAGE_NAME: name, TAG: Reference.parse(name).tag}
             yield replace(entry, annotations={**entry.annotations, **given})
+
+
+def unpack(archive: Path, folder: Path) -> tuple[Descriptor, ...]:
+    """Put the blobs of an archive into a layout that lacks them, and return its index's entries.
+
+    Raises LayoutError, tarfile.TarError, WrongBlobError or ValueError for a damaged one, OSError.
+    """
+    ingest, index = Ingest(folder), b""
+    with tarfile.open(archive, "r:") as files:
+        for member in files:
+            content = files.extractfile(member) if member.isreg() else None
+            if content and member.name == "index.json":
+                index = content.read(_MAX_INDEX)
+            elif content and (digest := _digest(member.name)) and not ingest.holds(digest):
+                _store(ingest, digest, content)
+    return parse_index(str(archive), index).entries
 
 
 def _digest(name: str) -> str:

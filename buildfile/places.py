@@ -25,7 +25,13 @@ def check_places(jobs: Sequence[Job], stdout: TextIO) -> None:
     build file, a local cache or another output is. Raises UsageError about standard output,
     InvalidFileError about places.
     """
-    placed = [(job.target, each) for job in jobs for each in job.exports if each.dest]
+    # Any number of daemons may write blobs into one layout.
+    placed = [
+        (job.target, each)
+        for job in jobs
+        for each in job.exports
+        if each.dest and not each.stored
+    ]
     streams = [target.name for target, each in placed if each.dest == STDOUT]
     if len(streams) > 1:
         raise UsageError(

@@ -35,9 +35,13 @@ from daemon_shim.session.service import Service
 from translator.reference import Reference
 
 if TYPE_CHECKING:
+    from buildfile.layoutoutput import LayoutStore
     from daemon_shim.builder import Builder, Client
     from daemon_shim.gateway import BuilderRun
     from daemon_shim.results import Result
+
+_EXPORT = "export"
+"""What exporters call the store that they write blobs to (exporter/oci, v0.11 to v0.32)."""
 
 
 class SourceFaultError(DaemonError):
@@ -98,6 +102,7 @@ class Solving:
         self._cancelled = False
         self._solve: Solve | BuilderRun | None = None
         self._outputs = [_output(each) for each in job.exports if each.exporter]
+        self._layout = _store(job)
         self._caches = [CacheExport(each) for each in job.cache_exports if each.is_used_here]
 
     def run(self) -> Solved:
@@ -162,7 +167,7 @@ class Solving:
         services: list[Service] = [
             sources,
             FileSend(self._outputs),
-            Content(_stores(self._job), _ingests(self._caches), _documents(self._job)),
+            Content(_stores(self._job), self._ingests(), _documents(self._job)),
             *self._supplies.services(),
         ]
         root = str(Path.cwd())
@@ -176,8 +181,13 @@ class Solving:
             try:
                 return self._solved(session.id)
             except DaemonError as error:
-                receivers = (*self._outputs, *self._caches)
+                receivers = (*self._outputs, self._layout, *self._caches)
                 raise _cause(error, sources, receivers, session) from error
+
+    def _ingests(self) -> dict[str, Ingest]:
+        """The stores that the daemon writes to."""
+        caches = {each.planned.store: each.ingest for each in self._caches if each.planned.store}
+        return {**caches, **({_EXPORT: self._layout.ingest} if self._layout else {})}
 
     def _solved(self, session: str) -> Mapping[str, str]:
         request = SolveRequest(
@@ -250,9 +260,19 @@ def _is_plain(job: Job) -> bool:
     return len(job.parts) == 1 and not any(each.is_image for each in job.exports)
 
 
+def _store(job: Job) -> LayoutStore | None:
+    """The layout that the daemon writes blobs to: it knows one only (exporter/oci)."""
+    for each in job.exports:
+        if each.stored:
+            from buildfile.layoutoutput import LayoutStore
+
+            return LayoutStore(each.dest)
+    return None
+
+
 def _output(planned: Export) -> Output | None:
     """The place on this machine that an exporter writes to, None for those that stay away."""
-    if not planned.dest:
+    if not planned.dest or planned.stored:
         return None
     if planned.output.type == "local":
         return FolderOutput(planned.dest, delete=planned.output.attrs.get("mode") == "delete")
@@ -294,10 +314,6 @@ def _documents(job: Job) -> dict[str, dict[str, bytes]]:
     return found
 
 
-def _ingests(caches: Iterable[CacheExport]) -> dict[str, Ingest]:
-    return {each.planned.store: each.ingest for each in caches if each.planned.store}
-
-
 def _shared_key(folder: str) -> str:
     """Tells a daemon which earlier transfers of the same folder it may build upon."""
     return hashlib.sha256(f"{uuid.getnode()}:{folder}".encode()).hexdigest()
@@ -306,7 +322,7 @@ def _shared_key(folder: str) -> str:
 def _cause(
     error: DaemonError,
     sources: FileSync,
-    receivers: Iterable[Output | CacheExport | None],
+    receivers: Iterable[Output | LayoutStore | CacheExport | None],
     session: SessionHost,
 ) -> Exception:
     """The reason on this side, where there is one: the daemon's own words tell less.

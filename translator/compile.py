@@ -122,7 +122,7 @@ def _stages(instances: Iterable[Instance]) -> Iterator[Stage]:
 
 
 def _images(stage: Stage) -> Iterator[ImageSource | OciLayoutSource]:
-    for base in stage.bases:
+    for base in () if stage.config else stage.bases:
         if isinstance(base, ImageSource | OciLayoutSource):
             yield base
     for origin in _copied(stage):

@@ -417,6 +417,7 @@ class Stage:
     """One stage for one platform. ``workdir``, ``env``... are the defaults of its steps.
 
     A stage that merges or compares others has neither. ``worker`` says where it is built.
+    ``config`` is the JSON of the image config that it begins with, empty for that of its origin.
     """
 
     ref: StageRef
@@ -430,6 +431,7 @@ class Stage:
     network: NetworkMode = "sandbox"
     worker: Selector | None = None
     image: ImageOptions | None = None
+    config: bytes = b""
     span: Span
 
     @property

@@ -180,7 +180,7 @@ class _Stages:
         for ref, stage in instance.stages.items():
             selector = instance.selector(stage)
             constraints = selector.constraints() if selector else ()
-            key = (id(stage), constraints, *(id(built[used]) for used in _used(stage)))
+            key = (id(stage), constraints, *(id(built[used]) for used in stages_used(stage)))
             result = self._memo.get(key)
             if result is None:
                 work = _StageWork(self, stage, built, constraints)
@@ -195,10 +195,14 @@ class _Stages:
             return built[origin].tree
         return self._sources.tree(origin, stage.platform)
 
-    def config(self, origin: Origin, stage: Stage, built: Mapping[StageRef, Built]) -> ImageConfig:
-        if isinstance(origin, StageRef):
-            return built[origin].config
-        return self._sources.config(origin, stage.platform)
+    def config(self, stage: Stage, built: Mapping[StageRef, Built]) -> ImageConfig:
+        """The image config that a stage begins with."""
+        first = stage.bases[0]
+        if stage.config:
+            return ImageConfig.parse(stage.config)
+        if isinstance(first, StageRef):
+            return built[first].config
+        return self._sources.config(first, stage.platform)
 
     def add(self, vertex: Vertex, stage: Stage) -> Edge:
         no_cache = self._options.no_cache
@@ -209,7 +213,8 @@ class _Stages:
         return Titles(stage, prefix=self._prefix)
 
 
-def _used(stage: Stage) -> list[StageRef]:
+def stages_used(stage: Stage) -> list[StageRef]:
+    """The stages that one begins with, copies from or mounts."""
     origins: list[Origin] = [*stage.bases]
     for step in stage.steps:
         if isinstance(step, Copy):
@@ -254,7 +259,7 @@ class _StageWork:
         stage = self._stage
         if isinstance(stage.origin, StageRef):
             return self._built[stage.origin]
-        config = self._stages.config(stage.bases[0], stage, self._built)
+        config = self._stages.config(stage, self._built)
         return Built(tree=self._beginning(stage.origin), config=config)
 
     def _beginning(self, origin: Origin | Merge | Diff) -> Tree:
