@@ -9,16 +9,21 @@ from enum import Enum
 from buildfile.loopback import Loopback
 from daemon_shim import support
 from daemon_shim.info import DaemonInfo
+from daemon_shim.releases import Release
+
+_ATTRIBUTES: Release = (0, 4, 0)
+"""The first release whose layers have extended attributes by their usual name, as those it writes
+so those it reads (containerd's archive/tar.go; seen on v0.3.3).
+"""
 
 
 class Way(Enum):
     """How a result moves; the values are words for a plan.
 
-    ``LAYERS`` keeps all there is in an image, and of layers only those move that the other side
-    lacks. ``REGISTRY`` is the same by way of a registry that both reach. Where the giver has no
-    exporter for images, ``TREE`` makes one layer of all files; where the taker can have no layers
-    either, ``FILES`` has it unpack an archive of them. Both lose nothing but the owner and mode of
-    the root folder.
+    ``LAYERS`` keeps what an image can hold, and of layers only those move that the other side
+    lacks. ``REGISTRY`` is the same by way of a registry that both reach. Where the giver can give
+    no layers, ``TREE`` makes one of all files; where the taker can have none, ``FILES`` has it
+    unpack an archive of them. Both keep all but the owner and mode of the root folder.
     """
 
     LAYERS = "moves as layers through this machine"
@@ -48,18 +53,28 @@ class _Pair:
     registry: str
 
     def no_layers(self) -> str:
-        """Why the giver cannot send layers, '' if it can."""
-        return support.reason(self.giver, "exporter", "oci")
+        """Why the giver cannot give layers that hold all, '' if it can."""
+        return support.reason(self.giver, "exporter", "oci") or _loses(self.giver)
 
     def no_layout(self) -> str:
         """Why the taker cannot have layers of this side, '' if it can."""
+        if lost := _loses(self.taker):
+            return lost
         lack = support.reason(self.taker, "source", "oci-layout")
         refusal = self.loopback.refusal() if lack else ""
-        return f"{lack}; {refusal}" if refusal else ""
+        return f"{lack}, and {refusal}" if refusal else ""
 
     def no_registry(self) -> str:
         """Why no registry is used, '' if one is."""
-        return "" if self.registry else "daemons.toml names no registry for handoff"
+        if not self.registry:
+            return "daemons.toml names no registry for handoff"
+        return _loses(self.giver) or _loses(self.taker)
+
+
+def _loses(info: DaemonInfo) -> str:
+    if info.release >= _ATTRIBUTES:
+        return ""
+    return f"{info.version} loses the file capabilities in layers"
 
 
 # The ways with what each needs, the best first. Files alone need nothing that a daemon may lack.
@@ -68,6 +83,7 @@ _WAYS: tuple[tuple[Way, tuple[Callable[[_Pair], str], ...]], ...] = (
     (Way.REGISTRY, (_Pair.no_registry,)),
     (Way.TREE, (_Pair.no_layout,)),
 )
+_AS_LAYERS = (Way.LAYERS, Way.REGISTRY)
 
 
 def route(giver: DaemonInfo, taker: DaemonInfo, loopback: Loopback, registry: str = "") -> Route:
@@ -87,7 +103,9 @@ def route(giver: DaemonInfo, taker: DaemonInfo, loopback: Loopback, registry: st
 
 
 def _route(way: Way, pair: _Pair, passed: Iterable[str]) -> Route:
-    why = "; ".join(passed)
     registry = pair.registry if way is Way.REGISTRY else ""
-    note = way.value + (f" {registry}" if registry else "") + (f", because {why}" if why else "")
+    through = f" {registry}" if registry else ""
+    kept = ", of extended attributes with file capabilities alone" if way in _AS_LAYERS else ""
+    why = "; ".join(passed)
+    note = f"{way.value}{through}{kept}{f', because {why}' if why else ''}"
     return Route(way=way, note=note, registry=registry)
