@@ -232,7 +232,7 @@ class _Layers(Handoff):
 
     def _take(self, part: Compiled, response: Mapping[str, str]) -> None:
         if self._archive.exists():
-            (entry,) = unpack(self._archive, self._layout)
+            (entry,) = unpack(self._archive, Ingest(self._layout, lasting=False))
             self._archive.unlink()
             self._digest = entry.digest
         else:
@@ -317,7 +317,7 @@ _NO_TAG = re.compile(r"[^A-Za-z0-9_]+")
 def _image_of(archive: Path, layout: Path, config: bytes) -> str:
     """Move an archive into a layout as the one layer of an image; return its manifest's digest."""
     size, digest = archive.stat().st_size, _digest_of(archive)
-    ingest = Ingest(layout)
+    ingest = Ingest(layout, lasting=False)
     with ingest.part("blobs", "sha256"):
         archive.rename(layout / blob_path(digest))
     layer = {"mediaType": OCI_TAR, "digest": digest, "size": size}

@@ -31,14 +31,14 @@ _MAX_INDEX = 4 << 20
 
 
 class LayoutStore:
-    """The blobs of a layout in the folder ``dest``, into which the daemon writes what it lacks.
+    """The layout of a run in the folder ``dest``, into which the daemon writes what it lacks.
 
     The exporter's response has the digest of the manifest; no index tells of it.
     """
 
     def __init__(self, dest: str) -> None:
         self.dest = dest
-        self.ingest = Ingest(dest)
+        self.ingest = Ingest(dest, lasting=False)
 
     @property
     def error(self) -> OutputError | None:
@@ -73,7 +73,7 @@ class LayoutOutput(FileOutput):
         self._close()
         try:
             with _folder_beside(self._place) as folder:
-                entries = unpack(self._partial, folder)
+                entries = unpack(self._partial, Ingest(folder))
                 CacheFolder(folder).add(named for each in entries for named in self._named(each))
                 if self._place.is_dir():
                     copy(
@@ -98,12 +98,12 @@ class LayoutOutput(FileOutput):
             yield replace(entry, annotations={**entry.annotations, **given})
 
 
-def unpack(archive: Path, folder: Path) -> tuple[Descriptor, ...]:
+def unpack(archive: Path, ingest: Ingest) -> tuple[Descriptor, ...]:
     """Put the blobs of an archive into a layout that lacks them, and return its index's entries.
 
     Raises LayoutError, tarfile.TarError, WrongBlobError or ValueError for a damaged one, OSError.
     """
-    ingest, index = Ingest(folder), b""
+    index = b""
     with tarfile.open(archive, "r:") as files:
         for member in files:
             content = files.extractfile(member) if member.isreg() else None

@@ -34,11 +34,13 @@ class Ingest:
 
     ``error`` is why a blob could not be written, the first reason. ``newest`` is the digest of the
     blob that was offered last, whether it was there already or not: a cache's manifest comes after
-    all that it names (cache/remotecache/export.go, v0.4 to v0.32).
+    all that it names (cache/remotecache/export.go, v0.4 to v0.32). A folder that is not ``lasting``
+    is gone after the run, and need not outlive a power failure.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, lasting: bool = True) -> None:
         self.folder = Path(folder)
+        self.lasting = lasting
         self.error: OSError | None = None
         self.newest = ""
         self._lock = threading.Lock()
@@ -130,7 +132,8 @@ class Upload:
                 raise WrongBlobError(f"{actual} came instead of {digest}")
             _, algorithm, name = blob_path(actual).split("/")
             os.fchmod(self._fd, os.fstat(self._fd).st_mode & 0o444)
-            os.fsync(self._fd)  # else a power failure may leave an empty file of that name
+            if self._ingest.lasting:
+                os.fsync(self._fd)  # else a power failure may leave an empty file of that name
             with self._ingest.part("ingest") as source, self._ingest.part("blobs", algorithm) as to:
                 os.rename(self._name, name, src_dir_fd=source, dst_dir_fd=to)
             os.close(self._fd)
