@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from daemon_shim.client import Daemon as Client
 from daemon_shim.info import DaemonInfo
+from daemon_shim.releases import Release
 from daemon_shim.transports import transport_for
+from tests.integration import pairs
 from tests.integration.command import Workspace
+from tests.integration.pairs import Pair
 from tests.real import bases
 from tests.real.daemon import Daemon
 from tests.real.errors import UnavailableError
@@ -42,6 +46,20 @@ def info(daemon: Daemon) -> DaemonInfo:
         with Client(transport_for(daemon.address), timeout=60.0) as client:
             _KNOWN[daemon.name] = client.info()
     return _KNOWN[daemon.name]
+
+
+@pytest.fixture(params=["forth", "back"])
+def pair(request: pytest.FixtureRequest, daemons: list[Daemon]) -> Iterator[Pair]:
+    """The oldest and the newest daemon at hand, or the other way round."""
+
+    def release(daemon: Daemon) -> Release:
+        with Client(transport_for(daemon.address), timeout=60.0) as client:
+            return client.info().release
+
+    oldest, *_, newest = sorted(daemons, key=release)
+    order = (oldest, newest) if request.param == "forth" else (newest, oldest)
+    with pairs.pair(*(daemon.address for daemon in order)) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

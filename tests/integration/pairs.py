@@ -1,4 +1,4 @@
-"""Two daemons, and a target of a build file whose stage ``given`` moves from one to the other."""
+"""Two daemons, and a target of a build file one of whose stages moves from one to the other."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ from translator.cut import cut
 from translator.platform import Platform
 from translator.project import Project
 from translator.target import Target
-
-GIVEN = "given"
 
 
 @contextlib.contextmanager
@@ -62,13 +60,20 @@ class Move:
 
     @classmethod
     def planned(
-        cls, pair: Pair, handoffs: Handoffs, project: Project, target: str, route: Route
+        cls,
+        pair: Pair,
+        handoffs: Handoffs,
+        project: Project,
+        target: str,
+        route: Route,
+        *,
+        name: str = "given",
     ) -> Move:
-        """Plan the giver's job."""
+        """Plan the giver's job, the stage ``name``."""
         (chosen,) = project.select([target])
         own = Platform.parse(pair.taker.daemon.info().default_platform)
         instance = project.instantiate(chosen, own, own)
-        stage = next(each for ref, each in instance.stages.items() if ref.name == GIVEN)
+        stage = next(each for ref, each in instance.stages.items() if ref.name == name)
         handoff = handoffs.of(stage, pair.giver.daemon.info(), route)
         given = pair.giver.planned([handoff.draft(instance, chosen)])
         return cls(pair=pair, project=project, target=chosen, handoff=handoff, given=given)
