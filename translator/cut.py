@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from translator.llb.assemble import stages_used
 from translator.stage import Instance, Stage, StageRef
@@ -11,7 +12,7 @@ from translator.stage import Instance, Stage, StageRef
 def upto(instance: Instance, root: StageRef) -> Instance:
     """The stage ``root`` of an instance, with all that it needs."""
     platform = instance.stages[root].platform
-    return Instance(root=root, platform=platform, stages=_needed(instance.stages, root))
+    return replace(instance, root=root, platform=platform, stages=_needed(instance.stages, root))
 
 
 def cut(instance: Instance, given: Mapping[StageRef, Stage]) -> Instance:
@@ -21,11 +22,7 @@ def cut(instance: Instance, given: Mapping[StageRef, Stage]) -> Instance:
     given stage may use only what stands before it in the instance.
     """
     stages = {ref: given.get(ref, stage) for ref, stage in instance.stages.items()}
-    return Instance(
-        root=instance.root,
-        platform=instance.platform,
-        stages=_needed(stages, instance.root),
-    )
+    return replace(instance, stages=_needed(stages, instance.root))
 
 
 def _needed(stages: Mapping[StageRef, Stage], root: StageRef) -> dict[StageRef, Stage]:
