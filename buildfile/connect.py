@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class DaemonChoice:
     """Which daemon, and how to reach it.
 
-    ``address`` is one, or a name in ``daemons.toml``; None: the first there that answers, else one
+    ``address`` is one, or a name in ``daemons.toml``; None: those that stand there, else one
     found on this machine, or started. ``folder`` may hold a project's ``daemons.toml``; ``daemons``
     names one to use in place of it and of the user's. ``tls`` and ``api`` are stronger than what
     such a file says; ``api`` None leaves it to the file. ``timeout`` in seconds bounds dialling.

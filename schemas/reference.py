@@ -68,11 +68,10 @@ A project's file stands beside its build file, a user's in `~/.config/buildfile`
 `$XDG_CONFIG_HOME/buildfile`); `--daemons FILE` stands in for both. Where both name a daemon, it is
 the project's.
 
-- A run uses one daemon: the one of `--daemon`, else of `BUILDKIT_HOST`, else the first in the files
-  that answers, the project's before the user's. If none answers, the exit code is 4.
+- A run uses the daemon of `--daemon`, else of `BUILDKIT_HOST`, else all in the files: each target
+  is [placed](../workers.md#several-daemons) on one of them. If none answers, the exit code is 4.
 - What the command line says of TLS and the API is stronger than the file.
 - Unknown keys are errors; keys that begin with `x-` are free.
-- `labels` are read and checked; this version chooses no daemon by them yet.
 """
 _TYPES: Mapping[str, str] = MappingProxyType(
     {

@@ -56,13 +56,12 @@ def pool(tmp_path: Path, daemons: list[Daemon]) -> Pool:
     if len(daemons) < 2:
         pytest.skip("one daemon is no pool")
     work = Workspace(folder=tmp_path, daemon=daemons[0], values={})
-    tables = [
-        f'[daemons."{each.name}"]\n'
-        f'address = "{each.address}"\nlabels = {{ site = "{each.name}" }}\n'
-        for each in daemons
-    ]
-    gone = f'[daemons.gone]\naddress = "unix://{tmp_path}/gone.sock"\n'
-    work.write("daemons.toml", "\n".join([*tables, gone]))
+    addresses = {each.name: each.address for each in daemons} | {"gone": f"unix://{tmp_path}/gone"}
+    tables = (
+        f'[daemons."{name}"]\naddress = "{address}"\nlabels = {{ site = "{name}" }}\n'
+        for name, address in addresses.items()
+    )
+    work.write("daemons.toml", "\n".join(tables))
     return Pool(work=work, names=tuple(each.name for each in daemons))
 
 
