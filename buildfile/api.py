@@ -134,7 +134,7 @@ def foresee(
         no_cache=options.no_cache,
         environment=environment,
     )
-    return RunPlan(plans={"": replace(made, warnings=(*made.warnings, *unknown))})
+    return RunPlan(waves=({"": replace(made, warnings=(*made.warnings, *unknown))},))
 
 
 def _check_writable(path: str) -> None:

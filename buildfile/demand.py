@@ -13,6 +13,7 @@ from translator.compiled import Need
 from translator.llb.capabilities import missing
 from translator.platform import Platform
 from translator.project import Project
+from translator.selector import Selector
 from translator.stage import Instance, Run
 from translator.target import Target
 
@@ -75,17 +76,17 @@ class ProjectDemands:
 
 def _demand(target: Target, instances: Sequence[Instance]) -> Demand:
     stages = [stage for instance in instances for stage in instance.stages.values()]
-    own = [(each.worker, f"the stage {each.ref.name}") for each in stages]
-    wishes = [(target.worker, f"the target {target.name}"), *own]
     return Demand(
-        wishes=tuple(
-            dict.fromkeys(Wish(selector=each, owner=owner) for each, owner in wishes if each)
-        ),
+        target=_wish(target.worker, f"the target {target.name}"),
+        stages={each.ref: _wish(each.worker, f"the stage {each.ref.name}") for each in stages},
         platforms=frozenset(
             stage.platform for stage in stages if any(isinstance(step, Run) for step in stage.steps)
         ),
-        stages=frozenset(stage.ref.name for stage in stages),
     )
+
+
+def _wish(selector: Selector | None, owner: str) -> Wish | None:
+    return Wish(selector=selector, owner=owner) if selector else None
 
 
 def _unmade(target: Target, info: DaemonInfo) -> Iterator[str]:

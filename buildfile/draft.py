@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from buildfile.exports import Export, export
@@ -21,7 +21,8 @@ from translator.target import CacheEntry, Target
 class Draft:
     """One job before its images are known: a target's outputs that want the same files.
 
-    ``note`` says why it is not one with the job before it, '' where that needs no reason.
+    ``note`` says why it is not one with the job before it, '' where that needs no reason. One that
+    is ``inner`` is made for other jobs, and its target is none of the user's.
     """
 
     target: Target
@@ -29,18 +30,27 @@ class Draft:
     exports: tuple[Export, ...]
     caches_out: tuple[CacheEntry, ...]
     note: str = ""
+    inner: bool = False
 
 
 def draft(
-    project: Project, targets: Sequence[Target], info: DaemonInfo, epoch: str = ""
+    project: Project,
+    targets: Sequence[Target],
+    info: DaemonInfo,
+    epoch: str = "",
+    shape: Callable[[Instance], Instance] = lambda instance: instance,
 ) -> tuple[Draft, ...]:
-    """Cut the targets into jobs.
+    """Cut the targets into jobs. ``shape`` changes what is built for each platform.
 
     Outputs of a target share a job when they want the same paths and the daemon takes several
     exporters at once; else each has its own, and BuildKit shares the steps between them. So does
     each further cache export where the daemon takes one at a time.
     """
-    return tuple(each for target in targets for each in _drafts(project, target, info, epoch))
+    return tuple(
+        each
+        for target in targets
+        for each in _drafts(target, _instances(project, target, info, shape), info, epoch)
+    )
 
 
 def needed_images(drafts: Iterable[Draft]) -> tuple[ImageNeed, ...]:
@@ -48,11 +58,17 @@ def needed_images(drafts: Iterable[Draft]) -> tuple[ImageNeed, ...]:
     return images_needed([instance for each in drafts for instance in each.instances])
 
 
-def _drafts(project: Project, target: Target, info: DaemonInfo, epoch: str) -> Iterator[Draft]:
+def _instances(
+    project: Project, target: Target, info: DaemonInfo, shape: Callable[[Instance], Instance]
+) -> tuple[Instance, ...]:
     own = Platform.parse(info.default_platform or "linux/amd64")
-    instances = tuple(
-        project.instantiate(target, platform, own) for platform in target.platforms or (own,)
-    )
+    platforms = target.platforms or (own,)
+    return tuple(shape(project.instantiate(target, platform, own)) for platform in platforms)
+
+
+def _drafts(
+    target: Target, instances: Sequence[Instance], info: DaemonInfo, epoch: str
+) -> Iterator[Draft]:
     exports = [export(output, target, info, epoch) for output in target.outputs]
     batches = _batches(exports, several=not support.reason(info, "several", "exporters"))
     for number, batch in enumerate(batches or [()]):

@@ -5,7 +5,9 @@ order, each among those that the one before left:
 
 1. what ``--place`` pins;
 2. the selectors of the target and of its stages, which the daemon's default worker must match:
-   BuildKit runs all steps on that one (solver/llbsolver, all releases);
+   BuildKit runs all steps on that one (solver/llbsolver, all releases). Where no daemon matches
+   all of them, stages stand on several: one with a selector where that is met, the others with the
+   target if it has a selector, else with who uses them;
 3. selectors that are not required, as far as somebody matches;
 4. the platforms that steps run on, and then what they need of BuildKit: the fewest things lacking;
 5. an order of its own for each target, which follows from the names alone, so that a target comes
@@ -18,13 +20,14 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol
 
 from translator.platform import Platform
 from translator.reading.value_faults import listed
 from translator.selector import Selector, Traits
+from translator.stage import StageRef
 
 SLACK = 1.25
 """How many times its even share a daemon may get before a target goes to the next in its order."""
@@ -61,12 +64,18 @@ class Wish:
 class Demand:
     """What a target wants of a daemon: what its selectors say, and the platforms of its steps.
 
-    ``stages`` are the names of all its stages.
+    ``target`` is its own wish, ``stages`` has that of each of its stages, each after all that it
+    uses.
     """
 
-    wishes: tuple[Wish, ...] = ()
+    target: Wish | None = None
+    stages: Mapping[StageRef, Wish | None] = field(default_factory=dict)
     platforms: frozenset[Platform] = frozenset()
-    stages: frozenset[str] = frozenset()
+
+    @property
+    def wishes(self) -> tuple[Wish, ...]:
+        """All of them, each once."""
+        return tuple(wish for wish in dict.fromkeys((self.target, *self.stages.values())) if wish)
 
 
 class Demands(Protocol):
@@ -81,12 +90,17 @@ class Demands(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Placed:
-    """A target, the name of its daemon, and why it is that one. ``passed`` could not be had."""
+    """A target, the name of its daemon, and why it is that one. ``passed`` could not be had.
+
+    ``stages`` are the daemons of those stages that are not built with who uses them; nothing where
+    all of it is built on one.
+    """
 
     target: str
     station: str
     why: str
     passed: tuple[Wish, ...] = ()
+    stages: Mapping[StageRef, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,155 +149,259 @@ def place(  # noqa: PLR0913 -- each is a setting of its own, by name
     has the same names in other projects.
     """
     usable = [station for station in stations if station.workers]
-    most = math.ceil(SLACK * len(targets) / max(len(usable), 1))
+    load = _Load(most=math.ceil(SLACK * len(targets) / max(len(usable), 1)), salt=salt)
     placed: list[Placed] = []
     unplaced: list[Unplaced] = []
-    load: Counter[str] = Counter()
     for target in targets:
-        choice = _Choice(target, stations, demands)
-        choice.pinned(pins)
-        choice.selected()
-        if not choice.left:
+        choice = _Choice(target, stations, demands, pins)
+        avoided = avoid.get(target, frozenset())
+        made = choice.whole(load, avoided) or choice.parted(load, avoided)
+        if made:
+            load.counts[made.station] += 1
+            placed.append(made)
+        else:
             unplaced.append(choice.failure())
-            continue
-        choice.preferred()
-        choice.without(avoid.get(target, frozenset()))
-        choice.for_platforms()
-        choice.able()
-        station = choice.in_order(salt, load, most)
-        load[station.name] += 1
-        placed.append(
-            Placed(
-                target=target, station=station.name, why=choice.why, passed=choice.passed(station)
-            )
-        )
     return Placement(placed=tuple(placed), unplaced=tuple(unplaced))
 
 
-class _Choice:
-    """The daemons that are left for one target, and what left them."""
+@dataclass(frozen=True, kw_only=True)
+class _Load:
+    """How many targets each daemon has so far, of the ``most`` that it should get."""
 
-    def __init__(self, target: str, stations: Sequence[Station], demands: Demands) -> None:
+    most: int
+    salt: str
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def order(self, owner: str, stations: Iterable[Station]) -> list[Station]:
+        """The daemons in the order of a target or selector."""
+
+        def rank(station: Station) -> bytes:
+            text = f"{self.salt}\n{owner}\n{station.name}"
+            return hashlib.sha256(text.encode()).digest()
+
+        return sorted(stations, key=rank)
+
+
+class _Choice:
+    """The way to the daemons of one target."""
+
+    def __init__(
+        self,
+        target: str,
+        stations: Sequence[Station],
+        demands: Demands,
+        pins: Mapping[str, str],
+    ) -> None:
         self._target = target
         self._stations = stations
+        self._usable = [station for station in stations if station.workers]
         self._demands = demands
-        self._pin = ""
-        self.left = [station for station in stations if station.workers]
-        self.why = "the only daemon" if len(stations) == 1 else "the only daemon that answers"
+        self._pins = pins
 
-    # --- what must be ----------------------------------------------------------------------------
-
-    def pinned(self, pins: Mapping[str, str]) -> None:
-        """Keep the daemon that ``--place`` names for the target or one of its stages."""
+    def whole(self, load: _Load, avoided: frozenset[str]) -> Placed | None:
+        """All of it on one daemon; None where none matches all selectors."""
+        left = _Left(self._usable, alone=len(self._stations) == 1)
+        pins = self._own_pins()
         if pins:
-            stages = sorted(self._demands.of(self._target, self.left[0]).stages)
-            self._pin = next((pins[each] for each in (self._target, *stages) if each in pins), "")
-        if self._pin:
-            self._keep(lambda station: station.name == self._pin, "pinned with --place")
+            left.keep(lambda station: {station.name} == pins, "pinned with --place")
+        selectors = [wish.selector for each in self._usable for wish in self._required(each)]
+        left.keep(lambda station: not self._unmet(station), _named(selectors))
+        return self._placed(left, load, avoided)
 
-    def selected(self) -> None:
-        """Keep the daemons whose default worker all required selectors match."""
-        wishes = dict.fromkeys(
-            str(wish.selector) for station in self.left for wish in self._required(station)
+    def parted(self, load: _Load, avoided: frozenset[str]) -> Placed | None:
+        """Its stages on several; None where there is no daemon for one of them."""
+        left = _Left(self._usable, alone=len(self._stations) == 1)
+        if pin := self._pins.get(self._target):
+            left.keep(lambda station: station.name == pin, "pinned with --place")
+        left.keep(
+            lambda station: not _unmet(self._of(station).target, station),
+            _named(wish.selector for each in self._usable if (wish := self._of(each).target)),
         )
-        told = f"its selector{'s' * (len(wishes) > 1)} {' and '.join(wishes)}"
-        self._keep(
-            lambda station: not any(_lacking(wish, station) for wish in self._required(station)),
-            told,
+        if not self._is_held():
+            left.keep_some(self._ends, "its last stage is built there")
+        left.keep_least(
+            {each.name: len(self._unmet(each)) for each in left.stations},
+            "the most of its stages are built there",
         )
+        home = self._placed(left, load, avoided)
+        if home is None:
+            return None
+        chosen = {
+            ref: self._for_stage(ref, wish, home.station, load)
+            for ref, wish in self._of(self._named(home.station)).stages.items()
+            if self._is_bound(ref, wish)
+        }
+        if not all(chosen.values()):
+            return None
+        return replace(home, stages={ref: name for ref, name in chosen.items() if name})
 
     def failure(self) -> Unplaced:
-        """Why no daemon is left."""
-        among = [each for each in self._stations if not self._pin or each.name == self._pin]
+        """Why there is no daemon, or not one for each stage."""
+        pins = self._own_pins()
+        among = [each for each in self._stations if not pins or each.name in pins]
         usable = [station for station in among if station.workers]
         wishes = [wish for station in usable for wish in self._required(station)]
-        alone = [wish for wish in wishes if all(_lacking(wish, station) for station in usable)]
+        alone = [wish for wish in wishes if all(_unmet(wish, station) for station in usable)]
         return Unplaced(
             target=self._target,
             wishes=tuple(dict.fromkeys(alone or wishes)),
             findings=tuple((station, self._finding(station)) for station in among),
-            pin=self._pin,
+            pin=" and ".join(sorted(pins)),
+        )
+
+    # --- what it wants ---------------------------------------------------------------------------
+
+    def _of(self, station: Station) -> Demand:
+        return self._demands.of(self._target, station)
+
+    def _named(self, name: str) -> Station:
+        return next(station for station in self._usable if station.name == name)
+
+    def _own_pins(self) -> set[str]:
+        """The daemons that ``--place`` names for it: the target's own, else those of its stages."""
+        if not self._pins:
+            return set()
+        owners = {
+            self._target,
+            *(ref.name for each in self._usable for ref in self._of(each).stages),
+        }
+        return {daemon for owner, daemon in self._pins.items() if owner in owners}
+
+    def _required(self, station: Station) -> list[Wish]:
+        return [wish for wish in self._of(station).wishes if wish.selector.require]
+
+    def _unmet(self, station: Station) -> list[Wish]:
+        return [wish for wish in self._required(station) if _unmet(wish, station)]
+
+    def _passed(self, station: Station) -> tuple[Wish, ...]:
+        """The wishes that are not required, and that a daemon does not meet."""
+        wishes = self._of(station).wishes
+        return tuple(
+            wish
+            for wish in wishes
+            if not wish.selector.require and wish.selector.lacking(station.workers[0])
         )
 
     def _finding(self, station: Station) -> str:
         if not station.workers:
             return station.fault
-        return "; ".join(
-            dict.fromkeys(told for wish in self._required(station) for told in _told(wish, station))
+        told = (each for wish in self._required(station) for each in _told(wish, station))
+        return "; ".join(dict.fromkeys(told)) or "nothing speaks against it"
+
+    # --- one daemon ------------------------------------------------------------------------------
+
+    def _placed(self, left: _Left, load: _Load, avoided: frozenset[str]) -> Placed | None:
+        """The best of what is left for all that no selector decides."""
+        if not left.stations:
+            return None
+        left.keep_least(
+            {each.name: len(self._passed(each)) for each in left.stations},
+            "a selector that it prefers",
+        )
+        left.keep_some(lambda station: station.name not in avoided, "others cannot build all of it")
+        left.keep_some(
+            lambda station: self._of(station).platforms <= frozenset(station.workers[0].platforms),
+            "others do not run steps for its platforms",
+        )
+        if len(left.stations) > 1:
+            lacks = {each.name: self._demands.lacking(self._target, each) for each in left.stations}
+            told = listed(max(lacks.values(), key=lambda each: len(tuple(each))), 3)
+            left.keep_least(
+                {name: len(each) for name, each in lacks.items()}, f"others lack {told}"
+            )
+        station = self._in_order(left, load)
+        return Placed(
+            target=self._target,
+            station=station.name,
+            why=left.why,
+            passed=self._passed(station),
         )
 
-    def _required(self, station: Station) -> Iterable[Wish]:
-        wishes = self._demands.of(self._target, station).wishes
-        return [wish for wish in wishes if wish.selector.require]
-
-    # --- what should be --------------------------------------------------------------------------
-
-    def preferred(self) -> None:
-        """Keep the daemons that the most of the selectors match that are not required."""
-        counts = {station.name: len(self.passed(station)) for station in self.left}
-        fewest = min(counts.values())
-        self._keep(lambda station: counts[station.name] == fewest, "a selector that it prefers")
-
-    def passed(self, station: Station) -> tuple[Wish, ...]:
-        """The wishes that are not required, and that a daemon does not meet."""
-        wishes = self._demands.of(self._target, station).wishes
-        return tuple(
-            wish for wish in wishes if not wish.selector.require and _lacking(wish, station)
-        )
-
-    def without(self, avoided: frozenset[str]) -> None:
-        """Drop the daemons that were found unable, unless all were."""
-        if any(station.name not in avoided for station in self.left):
-            self._keep(lambda station: station.name not in avoided, "others cannot build all of it")
-
-    def for_platforms(self) -> None:
-        """Keep the daemons that run steps for its platforms, if there is one."""
-
-        def runs(station: Station) -> bool:
-            wanted = self._demands.of(self._target, station).platforms
-            return wanted <= frozenset(station.workers[0].platforms)
-
-        if any(map(runs, self.left)):
-            self._keep(runs, "others do not run steps for its platforms")
-
-    def able(self) -> None:
-        """Keep the daemons that lack the least of what its steps need."""
-        if len(self.left) < 2:
-            return
-        lacks = {each.name: self._demands.lacking(self._target, each) for each in self.left}
-        fewest = min(map(len, lacks.values()))
-        told = listed(max(lacks.values(), key=lambda each: len(tuple(each))), 3)
-        self._keep(lambda station: len(lacks[station.name]) == fewest, f"others lack {told}")
-
-    def in_order(self, salt: str, load: Mapping[str, int], most: int) -> Station:
+    def _in_order(self, left: _Left, load: _Load) -> Station:
         """The first in the target's order that has not far more to do than its share."""
-        ordered = sorted(self.left, key=lambda station: _rank(salt, self._target, station.name))
-        chosen = next((each for each in ordered if load[each.name] < most), None)
-        chosen = chosen or min(ordered, key=lambda station: load[station.name])
+        ordered = load.order(self._target, left.stations)
+        free = (each for each in ordered if load.counts[each.name] < load.most)
+        chosen = next(free, None) or min(ordered, key=lambda each: load.counts[each.name])
         if len(ordered) > 1:
             first = f"the first in its order of {len(ordered)}"
-            self.why = first if chosen is ordered[0] else f"{first} has more than its share"
+            left.why = first if chosen is ordered[0] else f"{first} has more than its share"
         return chosen
 
-    def _keep(self, fits: Callable[[Station], bool], why: str) -> None:
-        kept = [station for station in self.left if fits(station)]
-        if len(kept) < len(self.left):
-            self.left, self.why = kept, why
+    # --- stages on daemons of their own ----------------------------------------------------------
+
+    def _is_held(self) -> bool:
+        """Whether the target itself says where its stages are built."""
+        own = self._of(self._usable[0]).target
+        return self._target in self._pins or (own is not None and own.selector.require)
+
+    def _is_bound(self, ref: StageRef, wish: Wish | None) -> bool:
+        """Whether a stage is not simply built with who uses it."""
+        own = wish is not None and wish.selector.require
+        return own or self._is_held() or ref.name in self._pins
+
+    def _ends(self, station: Station) -> bool:
+        """Whether the stage that the target is made of may be built on a daemon."""
+        *_, (ref, wish) = self._of(station).stages.items()
+        return not _unmet(wish, station) and self._pins.get(ref.name) in (None, station.name)
+
+    def _for_stage(self, ref: StageRef, wish: Wish | None, home: str, load: _Load) -> str | None:
+        """The daemon of a stage: with the target if that will do, else by an order of its selector,
+        so that stages with one selector are together, whatever target they are built for.
+        """
+        pin = self._pins.get(ref.name)
+        fit = [
+            station
+            for station in self._usable
+            if not _unmet(wish, station) and pin in (None, station.name)
+        ]
+        names = [station.name for station in fit]
+        if home in names:
+            return home
+        ordered = load.order(str(wish.selector) if wish else "", fit)
+        return ordered[0].name if ordered else None
 
 
-def _lacking(wish: Wish, station: Station) -> tuple[str, ...]:
+class _Left:
+    """The daemons that are left for something, and what left them."""
+
+    def __init__(self, stations: Sequence[Station], *, alone: bool) -> None:
+        self.stations = list(stations)
+        self.why = "the only daemon" if alone else "the only daemon that answers"
+
+    def keep(self, fits: Callable[[Station], bool], why: str) -> None:
+        """Drop those that do not fit."""
+        kept = [station for station in self.stations if fits(station)]
+        if len(kept) < len(self.stations):
+            self.stations, self.why = kept, why
+
+    def keep_some(self, fits: Callable[[Station], bool], why: str) -> None:
+        """Drop those that do not fit, unless none does."""
+        if any(map(fits, self.stations)):
+            self.keep(fits, why)
+
+    def keep_least(self, counts: Mapping[str, int], why: str) -> None:
+        """Drop those of which more is said."""
+        least = min(counts.values(), default=0)
+        self.keep(lambda station: counts[station.name] == least, why)
+
+
+def _unmet(wish: Wish | None, station: Station) -> tuple[str, ...]:
+    """What a daemon lacks of a wish that must be met."""
+    if wish is None or not wish.selector.require:
+        return ()
     return wish.selector.lacking(station.workers[0])
 
 
+def _named(selectors: Iterable[Selector]) -> str:
+    names = list(dict.fromkeys(map(str, (each for each in selectors if each.require))))
+    return f"its selector{'s' * (len(names) > 1)} {' and '.join(names)}"
+
+
 def _told(wish: Wish, station: Station) -> Iterable[str]:
-    lacking = _lacking(wish, station)
+    lacking = _unmet(wish, station)
     if not lacking:
         return
     yield f"no {', no '.join(lacking)}"
     for worker in station.workers[1:]:
         if not wish.selector.lacking(worker):
             yield f"its worker {worker.id} would match, but BuildKit runs steps on the first alone"
-
-
-def _rank(salt: str, target: str, station: str) -> bytes:
-    return hashlib.sha256(f"{salt}\n{target}\n{station}".encode()).digest()

@@ -27,10 +27,7 @@ def check_places(jobs: Sequence[Job], stdout: TextIO) -> None:
     """
     # Any number of daemons may write blobs into one layout.
     placed = [
-        (job.target, each)
-        for job in jobs
-        for each in job.exports
-        if each.dest and not each.stored
+        (job.target, each) for job in jobs for each in job.exports if each.dest and not each.stored
     ]
     streams = [target.name for target, each in placed if each.dest == STDOUT]
     if len(streams) > 1:

@@ -37,7 +37,8 @@ class Job:
     """One Solve: a target's stages for each of its platforms, and what is exported of them.
 
     ``name`` is shown to users, and unique in the plan. Each of ``parts`` is compiled from the one
-    of ``instances`` beside it. ``note`` says why the daemon needs this job beside another.
+    of ``instances`` beside it. ``note`` says why the daemon needs this job beside another. One that
+    is ``inner`` is made for other jobs, and its target is none of the user's.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Job:
     cache_exports: tuple[PlannedCache, ...]
     frontend_attrs: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    inner: bool = False
 
     @property
     def entitlements(self) -> tuple[str, ...]:
@@ -197,6 +199,7 @@ def _job(
         cache_exports=caches.exports(each.caches_out),
         frontend_attrs=_attestations(target),
         note=each.note,
+        inner=each.inner,
     )
 
 

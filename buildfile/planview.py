@@ -25,7 +25,12 @@ def as_json(run: RunPlan) -> dict[str, Any]:
     return {
         "daemons": [{"name": name, **daemon_data(plan.info)} for name, plan in run.plans.items()],
         "placement": [
-            {"target": each.target, "daemon": each.station, "why": each.why}
+            {
+                "target": each.target,
+                "daemon": each.station,
+                "why": each.why,
+                "stages": {ref.name: name for ref, name in each.stages.items()},
+            }
             for each in run.placement.placed
         ],
         "notes": list(run.notes),
@@ -123,7 +128,8 @@ def _lines(name: str, plan: Plan, placed: Mapping[str, Placed]) -> Iterator[str]
     yield from (f"  note  {note}" for note in plan.notes)
     for job in plan.jobs:
         yield ""
-        yield f"target {job.name}" + (f" - {job.note}" if job.note else "")
+        what = job.name if job.inner else f"target {job.name}"
+        yield what + (f" - {job.note}" if job.note else "")
         if named and job.target.name in placed:
             yield f"  on {name}: {placed[job.target.name].why}"
         for part, instance in zip(job.parts, job.instances, strict=True):

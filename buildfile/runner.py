@@ -45,11 +45,13 @@ _LOG_LINES = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """What one daemon does of a run. ``name`` is what the user calls the daemon."""
+    """What one daemon does at a time. ``mark`` tells its steps from those of other daemons, ''
+    where there is no other.
+    """
 
-    name: str
     plan: Plan
     daemon: Daemon
+    mark: str = ""
 
     def most(self) -> int:
         """How many jobs it gets at once."""
@@ -62,7 +64,8 @@ class Runner:
     """One run, on one daemon or several. ``run`` may be called once.
 
     Jobs of one target are all on one daemon, and no two jobs have the same name. ``steer`` gives
-    the builder of each job, where not what the jobs say is to be delivered.
+    the builder of each job, where not what the jobs say is to be delivered. ``follow`` hears what
+    came of the jobs that were done last, and gives those that come next, none in the end.
     """
 
     def __init__(
@@ -71,20 +74,18 @@ class Runner:
         supplies: Supplies,
         display: Display,
         steer: Callable[[Job], Steer | None] = lambda job: None,
+        follow: Callable[[Mapping[str, Solved]], Sequence[Share]] = lambda solved: (),
     ) -> None:
-        self._shares = shares
-        self._jobs = {job.name: job for share in shares for job in share.plan.jobs}
+        self._first = shares
+        self._supplies = supplies
         self._display = display
+        self._steer = steer
+        self._follow = follow
+        self._jobs: dict[str, tuple[Job, Share]] = {}
         self._began = time.time()
         self._progress = Progress(began=self._began)
         self._told: queue.SimpleQueue[tuple[str, Event | None]] = queue.SimpleQueue()
-        self._solvings = {
-            job.name: Solving(
-                job, share.daemon, supplies, self._listener(job.name, share), steer(job)
-            )
-            for share in shares
-            for job in share.plan.jobs
-        }
+        self._solvings: dict[str, Solving] = {}
 
     def run(self) -> BuildResult:
         """Build all jobs; the first failure stops the others.
@@ -102,29 +103,54 @@ class Runner:
             outcome = Outcome.CANCELLED
             raise
         finally:
-            count = len({job.target.name for job in self._jobs.values()})
+            count = len({job.target.name for job, _ in self._delivered()})
             summary = self._progress.summary(count, outcome, time.time())
             self._display.close(summary)
         return BuildResult(
-            targets={
-                name: result
-                for share in self._shares
-                for name, result in _by_target(share, solved).items()
-            },
-            daemon=", ".join(share.daemon.address for share in self._shares),
+            targets=_by_target(self._delivered(), solved),
+            daemon=", ".join(
+                dict.fromkeys(share.daemon.address for _, share in self._jobs.values())
+            ),
             seconds=summary.seconds,
             steps=summary.steps,
             cached=summary.cached,
             streamed=any(
-                each.dest == STDOUT for job in self._jobs.values() for each in job.exports
+                each.dest == STDOUT for job, _ in self._delivered() for each in job.exports
             ),
         )
 
+    def _delivered(self) -> list[tuple[Job, Share]]:
+        """The jobs that the user asked for, with their daemons."""
+        return [(job, share) for job, share in self._jobs.values() if not job.inner]
+
     def _solve_all(self) -> dict[str, Solved]:
-        with _exit_at_second_interrupt(), ExitStack() as pools:
+        solved: dict[str, Solved] = {}
+        shares = self._first
+        with _exit_at_second_interrupt():
+            while shares:
+                done = self._solve(shares)
+                solved |= done
+                shares = self._follow(done)
+        return solved
+
+    def _solve(self, shares: Sequence[Share]) -> dict[str, Solved]:
+        """Do what the daemons have to do now."""
+        self._solvings = {
+            job.name: Solving(
+                job,
+                share.daemon,
+                self._supplies,
+                self._listener(job.name, share.mark),
+                self._steer(job),
+            )
+            for share in shares
+            for job in share.plan.jobs
+        }
+        self._jobs |= {job.name: (job, share) for share in shares for job in share.plan.jobs}
+        with ExitStack() as pools:
             try:
                 futures: dict[str, Future[Solved]] = {}
-                for share in self._shares:
+                for share in shares:
                     workers = max(1, min(len(share.plan.jobs), share.most()))
                     pool = pools.enter_context(ThreadPoolExecutor(workers, "solve"))
                     futures |= self._submitted(share.plan.jobs, pool)
@@ -164,20 +190,10 @@ class Runner:
         for solving in self._solvings.values():
             solving.cancel()
 
-    def _listener(self, name: str, share: Share) -> Callable[[Event], None]:
-        if len(self._shares) == 1:
+    def _listener(self, name: str, mark: str) -> Callable[[Event], None]:
+        if not mark:
             return lambda event: self._told.put((name, event))
-        return lambda event: self._told.put((name, _of_daemon(event, share.name)))
-
-    def _known_as(self, name: str, digest: str) -> str:
-        """What a vertex of a job is called in the events."""
-        if len(self._shares) == 1:
-            return digest
-        return next(
-            _marked(digest, share.name)
-            for share in self._shares
-            if any(job.name == name for job in share.plan.jobs)
-        )
+        return lambda event: self._told.put((name, _of_daemon(event, mark)))
 
     def _show_all(self) -> None:
         """Show what the jobs tell until each has told that it ended."""
@@ -233,12 +249,13 @@ class Runner:
     def _place(self, name: str, error: SourceFaultError) -> Span | None:
         """Where the source stands that the daemon was about to read."""
         vertex = getattr(error.__cause__, "vertex", "")
-        step, _ = _blame(self._jobs[name], vertex, ())
+        step, _ = _blame(self._jobs[name][0], vertex, ())
         return next(iter(step.spans), None) if step else None
 
     def _failed_step(self, name: str, error: SolveFailedError) -> Diagnostic:
-        log = self._progress.tail(self._known_as(name, error.vertex), _LOG_LINES)
-        return failed_step(self._jobs[name], error, log)
+        job, share = self._jobs[name]
+        log = self._progress.tail(_marked(error.vertex, share.mark), _LOG_LINES)
+        return failed_step(job, error, log)
 
 
 def failed_step(job: Job, error: SolveFailedError, log: tuple[str, ...] = ()) -> Diagnostic:
@@ -299,19 +316,23 @@ def _of_daemon(event: Event, daemon: str) -> Event:
 
 
 def _marked(digest: str, daemon: str) -> str:
-    return f"{digest}@{daemon}" if digest else ""
+    return f"{digest}@{daemon}" if digest and daemon else digest
 
 
-def _by_target(share: Share, solved: dict[str, Solved]) -> dict[str, TargetResult]:
+def _by_target(
+    jobs: Iterable[tuple[Job, Share]], solved: Mapping[str, Solved]
+) -> dict[str, TargetResult]:
     grouped: dict[str, list[Solved]] = {}
-    for job in share.plan.jobs:
+    daemons: dict[str, str] = {}
+    for job, share in jobs:
         grouped.setdefault(job.target.name, []).append(solved[job.name])
+        daemons[job.target.name] = share.daemon.address
     return {
         target: target_result(
             target,
             [each.response for each in several],
             tuple(file for each in several for file in each.files),
-            daemon=share.daemon.address,
+            daemon=daemons[target],
         )
         for target, several in grouped.items()
     }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from buildfile import faults
 from buildfile.failure import RefusedError
@@ -11,16 +12,28 @@ from buildfile.placement import Placement
 from buildfile.plan import Job, Plan
 from translator.diagnostic import Diagnostic
 
+if TYPE_CHECKING:
+    from buildfile.schedule import Schedule
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
-    """A run on one daemon or several. ``plans`` are by the names of the daemons' stations.
+    """A run on one daemon or several.
 
-    Targets that no daemon may build are in the placement, and in no plan.
+    ``waves`` are what is done one after the other: the plans of the daemons by the names of their
+    stations. ``schedule`` is what they were planned by, None for what is not to be built. Targets
+    that no daemon may build are in the placement, and in no plan.
     """
 
-    plans: Mapping[str, Plan]
+    waves: tuple[Mapping[str, Plan], ...]
     placement: Placement = field(default_factory=Placement)
+    schedule: Schedule | None = None
+
+    @property
+    def plans(self) -> dict[str, Plan]:
+        """All that each daemon does."""
+        names = dict.fromkeys(name for wave in self.waves for name in wave)
+        return {name: _joined(wave[name] for wave in self.waves if name in wave) for name in names}
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -54,3 +67,15 @@ class RunPlan:
         """Raise RefusedError if it cannot be done."""
         if self.refusals:
             raise RefusedError(self.refusals)
+
+
+def _joined(plans: Iterable[Plan]) -> Plan:
+    several = tuple(plans)
+    return Plan(
+        info=several[0].info,
+        jobs=tuple(job for plan in several for job in plan.jobs),
+        notes=tuple(dict.fromkeys(note for plan in several for note in plan.notes)),
+        refusals=tuple(dict.fromkeys(each for plan in several for each in plan.refusals)),
+        refused=frozenset(name for plan in several for name in plan.refused),
+        warnings=tuple(dict.fromkeys(each for plan in several for each in plan.warnings)),
+    )

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from daemon_shim.client import Daemon
     from daemon_shim.registry.client import RegistryClient
     from daemon_shim.session.auth import Auth
-    from translator.project import Project
-    from translator.target import Target
 
 EPOCH = "SOURCE_DATE_EPOCH"
 
@@ -32,23 +30,21 @@ class Site:
     environment: Mapping[str, str]
     logins: Auth
 
-    def plan(self, project: Project, targets: Sequence[Target], *, no_cache: bool = False) -> Plan:
-        """Plan a build: images resolved, everything compiled, nothing built.
+    @property
+    def epoch(self) -> str:
+        """SOURCE_DATE_EPOCH, '' when not set."""
+        return self.environment.get(EPOCH, "")
 
-        Caches in registries are looked up for a daemon that would fail without them. Raises
-        InvalidFileError and BuildFailedError (an image that cannot be resolved).
-        """
-        from buildfile.cachesearch import forgives, searched
-        from buildfile.draft import draft
-
-        drafts = draft(project, targets, self.daemon.info(), self.environment.get(EPOCH, ""))
-        made = self.planned(drafts, no_cache=no_cache)
-        return made if forgives(made.info) else searched(made, self._registries())
-
-    def planned(
+    def plan(
         self, drafts: Sequence[Draft], *, no_cache: bool = False, unique: str | None = None
     ) -> Plan:
-        """Plan jobs that are cut already. ``unique`` is as for ``compile_instances``."""
+        """Plan jobs: images resolved, everything compiled, nothing built.
+
+        Caches in registries are looked up for a daemon that would fail without them. ``unique`` is
+        as for ``compile_instances``. Raises InvalidFileError and BuildFailedError (an image that
+        cannot be resolved).
+        """
+        from buildfile.cachesearch import forgives, searched
         from buildfile.draft import needed_images
         from buildfile.images import resolve_images
         from buildfile.plan import plan
@@ -59,7 +55,7 @@ class Site:
             services=[self.logins],
             client=self._registries(),
         )
-        return plan(
+        made = plan(
             drafts,
             self.daemon.info(),
             images,
@@ -68,6 +64,7 @@ class Site:
             environment=self.environment,
             unique=unique,
         )
+        return made if forgives(made.info) else searched(made, self._registries())
 
     def _registries(self) -> RegistryClient:
         from daemon_shim.registry.client import RegistryClient

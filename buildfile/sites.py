@@ -6,22 +6,26 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from buildfile.connect import DaemonChoice, connected, known_candidates
 from buildfile.exits import UsageError
 from buildfile.loopback import Loopback
-from buildfile.placement import Placement, Station, place
+from buildfile.placement import Station, place
 from buildfile.site import Site
 
 if TYPE_CHECKING:
     from buildfile.display import Display
+    from buildfile.handoff import Handoffs
     from buildfile.plan import Job, Plan
     from buildfile.pool import Member
     from buildfile.results import BuildResult
     from buildfile.runplan import RunPlan
-    from buildfile.solve import Steer
+    from buildfile.schedule import Schedule
+    from buildfile.solve import Solved, Steer
+    from daemon_shim.errors import DaemonError
     from daemon_shim.info import Worker
     from daemon_shim.session.auth import Auth
     from translator.project import Project
@@ -36,11 +40,12 @@ class Sites:
     """The daemons of a run for as long as they are open.
 
     ``stations`` are all that may be used, also those that cannot be; ``open_`` are the others, by
-    their names.
+    their names. ``handoffs`` gives what results move between them through, when something does.
     """
 
     stations: tuple[Station, ...]
     open_: Mapping[str, Site]
+    handoffs: Callable[[], Handoffs]
 
     def plan(
         self,
@@ -57,30 +62,40 @@ class Sites:
         """
         from buildfile.demand import ProjectDemands
         from buildfile.runplan import RunPlan
+        from buildfile.schedule import Schedule
 
         self._check(pins, project, targets)
         infos = {name: site.daemon.info() for name, site in self.open_.items()}
         demands = ProjectDemands(project, targets, infos)
-        names = [target.name for target in targets]
+        named = {target.name: target for target in targets}
         stations, avoid = self.stations, dict[str, frozenset[str]]()
         while True:
-            placement = place(names, stations, demands, pins=pins, avoid=avoid, salt=project.name)
-            plans, lost = self._planned(project, targets, placement, no_cache=no_cache)
-            if lost:
-                stations = tuple(lost.get(each.name, each) for each in stations)
+            placement = place(
+                tuple(named), stations, demands, pins=pins, avoid=avoid, salt=project.name
+            )
+            try:
+                schedule = Schedule(
+                    project, named, placement, self.open_, self.handoffs, no_cache=no_cache
+                )
+                waves = tuple(_planned(schedule, wave) for wave in range(schedule.waves))
+            except _LostStationError as lost:
+                stations = tuple(lost.out(each) for each in stations)
+                if not any(station.workers for station in stations):
+                    raise lost.error from lost
                 continue
+            run = RunPlan(waves=waves, placement=placement, schedule=schedule)
             refused = {
-                target: avoid.get(target, frozenset()) | {name}
-                for name, plan in plans.items()
-                for target in plan.refused
+                each.target: avoid.get(each.target, frozenset()) | {each.station}
+                for each in placement.placed
+                if each.target in run.plans[each.station].refused
             }
             usable = sum(bool(station.workers) for station in stations)
             if usable == 1 or all(avoid.get(each) == refused[each] for each in refused):
-                return RunPlan(plans=plans, placement=placement)
+                return run
             avoid |= refused
 
     def of(self, project: Project, target: Target) -> Site:
-        """The daemon of one target. Raises RefusedError where there is none for it."""
+        """The daemon that one target, or most of it, is built on. Raises RefusedError."""
         from buildfile import faults
         from buildfile.demand import ProjectDemands
         from buildfile.failure import RefusedError
@@ -91,35 +106,6 @@ class Sites:
         if placement.unplaced:
             raise RefusedError(map(faults.no_daemon_for, placement.unplaced))
         return self.open_[placement.placed[0].station]
-
-    def _planned(
-        self,
-        project: Project,
-        targets: Sequence[Target],
-        placement: Placement,
-        *,
-        no_cache: bool,
-    ) -> tuple[dict[str, Plan], dict[str, Station]]:
-        """The plan of each daemon that gets something; and those that are gone, with why."""
-        from daemon_shim.errors import TlsError, UnreachableError
-
-        plans: dict[str, Plan] = {}
-        lost: dict[str, Station] = {}
-        usable = [station for station in self.stations if station.workers]
-        for station in usable:
-            own = set(placement.on(station.name))
-            some = [target for target in targets if target.name in own]
-            if not some:
-                continue
-            try:
-                plans[station.name] = self.open_[station.name].plan(
-                    project, some, no_cache=no_cache
-                )
-            except (UnreachableError, TlsError) as error:
-                if len(usable) == 1:
-                    raise
-                lost[station.name] = replace(station, workers=(), fault=str(error))
-        return plans, lost
 
     def _check(self, pins: Mapping[str, str], project: Project, targets: Sequence[Target]) -> None:
         from translator.suggest import suggest
@@ -164,13 +150,63 @@ class Sites:
             display.say(f"warning: {warning.message}")
         if len(self.stations) > 1:
             for name, plan in run.plans.items():
-                placed = listed(run.placement.on(name))
-                display.say(f"on {name} ({plan.info.address}): {placed}")
-        shares = [
-            Share(name=name, plan=plan, daemon=self.open_[name].daemon)
-            for name, plan in run.plans.items()
-        ]
-        return Runner(shares, supplies, display, steer).run()
+                jobs = listed(dict.fromkeys(job.target.name for job in plan.jobs))
+                display.say(f"on {name} ({plan.info.address}): {jobs}")
+
+        left = iter(range(1, len(run.waves)))
+
+        def follow(solved: Mapping[str, Solved]) -> list[Share]:
+            wave = next(left, None)
+            if wave is None or run.schedule is None:
+                return []
+            run.schedule.receive(solved)
+            plans = _planned(run.schedule, wave)
+            for plan in plans.values():
+                plan.require()
+            return shares(plans)
+
+        def shares(plans: Mapping[str, Plan]) -> list[Share]:
+            several = len(run.plans) > 1
+            return [
+                Share(plan=plan, daemon=self.open_[name].daemon, mark=name if several else "")
+                for name, plan in plans.items()
+            ]
+
+        return Runner(
+            shares(run.waves[0]),
+            supplies,
+            display,
+            lambda job: None if job.inner else steer(job),
+            follow,
+        ).run()
+
+
+class _LostStationError(Exception):
+    """A daemon that went away while it was planned for."""
+
+    def __init__(self, name: str, error: DaemonError) -> None:
+        super().__init__(name)
+        self.name = name
+        self.error = error
+
+    def out(self, station: Station) -> Station:
+        """The station, which cannot be used if it is this one."""
+        if station.name != self.name:
+            return station
+        return replace(station, workers=(), fault=str(self.error))
+
+
+def _planned(schedule: Schedule, wave: int) -> dict[str, Plan]:
+    """What each daemon does in a wave."""
+    from daemon_shim.errors import LostConnectionError, TlsError, UnreachableError
+
+    plans: dict[str, Plan] = {}
+    for name in schedule.stations(wave):
+        try:
+            plans[name] = schedule.plan(wave, name)
+        except (UnreachableError, TlsError, LostConnectionError) as error:
+            raise _LostStationError(name, error) from error
+    return plans
 
 
 # --- opening -----------------------------------------------------------------------------------
@@ -198,7 +234,7 @@ def opened(
         site = Site(daemon=daemon, loopback=loopback, environment=environment, logins=logins)
         name = next((each.name for each in candidates if each.name), daemon.address)
         only = station(name, daemon.address, daemon.workers())
-        yield Sites(stations=(only,), open_={name: site})
+        yield Sites(stations=(only,), open_={name: site}, handoffs=_handoffs(held, environment))
 
 
 def _several(
@@ -224,7 +260,21 @@ def _several(
             f"none of the daemons in daemons.toml answers:{listed}",
             hint="start one of them, or name another with --daemon",
         )
-    return Sites(stations=tuple(map(_of_member, members)), open_=sites)
+    return Sites(
+        stations=tuple(map(_of_member, members)),
+        open_=sites,
+        handoffs=_handoffs(held, environment),
+    )
+
+
+def _handoffs(held: ExitStack, environment: Mapping[str, str]) -> Callable[[], Handoffs]:
+    @cache
+    def handoffs() -> Handoffs:
+        from buildfile.handoff import Handoffs
+
+        return held.enter_context(Handoffs(environment))
+
+    return handoffs
 
 
 def _of_member(member: Member) -> Station:

@@ -94,7 +94,7 @@ def _asked(project: Project, target: Target, platform: str | None, choice: Daemo
         native = site.daemon.info().default_platform or "linux/amd64"
         instance = _instance(project, target, platform, native)
         draft = Draft(target=_bare(target), instances=(instance,), exports=(), caches_out=())
-        made = site.planned([draft], unique="")
+        made = site.plan([draft], unique="")
     made.require()
     return made.jobs[0].parts[0].definition
 

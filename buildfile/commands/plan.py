@@ -53,7 +53,8 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **gi
         with opened(choice, lambda text: click.echo(text, err=True), os.environ) as sites:
             made = sites.plan(project, selected, pins=pins_of(given["places"]))
     client = RegistryClient(read_logins(os.environ).login)
-    made = replace(made, plans={name: searched(each, client) for name, each in made.plans.items()})
+    waves = ({n: searched(each, client) for n, each in wave.items()} for wave in made.waves)
+    made = replace(made, waves=tuple(waves))
     if format_ == "json":
         click.echo(json.dumps(planview.as_json(made), indent=2))
     else:

@@ -48,9 +48,9 @@ def planned(
 
 def as_text(made: Plan) -> str:
     """What ``buildfile plan`` shows of a run that has this plan alone."""
-    return planview.as_text(RunPlan(plans={"": made}))
+    return planview.as_text(RunPlan(waves=({"": made},)))
 
 
 def as_json(made: Plan) -> dict[str, Any]:
     """The same as plain data."""
-    return planview.as_json(RunPlan(plans={"": made}))
+    return planview.as_json(RunPlan(waves=({"": made},)))

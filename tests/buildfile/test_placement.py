@@ -9,9 +9,11 @@ import pytest
 from buildfile.placement import SLACK, Demand, Placement, Station, Wish, place
 from tests.translator.loading import AMD64, ARM64, table
 from translator.selector import Selector, Traits
+from translator.stage import StageRef
 
 SPAN = table("a: b").span
 DAEMONS = ("one", "two", "three", "four")
+TARGETS = [f"target-{number}" for number in range(200)]
 
 
 def station(name: str, *more: Traits, **labels: str) -> Station:
@@ -41,9 +43,17 @@ class Wants:
         return self.missing.get((target, station.name), ())
 
 
+S = StageRef("s")
+
+
 def wants(*selectors: Selector) -> Wants:
-    wishes = tuple(Wish(selector=each, owner="the target t") for each in selectors)
-    return Wants({"t": Demand(wishes=wishes, stages=frozenset(("s",)))})
+    """A target with a stage, each with a selector as far as there are some."""
+    target, stage, *_ = (
+        *(Wish(selector=each, owner="the target t") for each in selectors),
+        None,
+        None,
+    )
+    return Wants({"t": Demand(target=target, stages={S: stage})})
 
 
 def where(placement: Placement) -> dict[str, str]:
@@ -111,11 +121,81 @@ def test_the_selectors_that_nobody_matches_are_to_blame() -> None:
     assert [wish.selector for wish in unplaced.wishes] == [second]
 
 
-def test_selectors_that_only_different_daemons_match_are_all_to_blame() -> None:
-    first, second = selector(a="1"), selector(b="1")
-    stations = [station("one", a="1"), station("two", b="1")]
-    (unplaced,) = place(["t"], stations, wants(first, second)).unplaced
-    assert [wish.selector for wish in unplaced.wishes] == [first, second]
+# --- stages on several -------------------------------------------------------------------------
+
+
+def parted(target: Selector | None = None, **stages: Selector | None) -> Wants:
+    """A target whose stages have these selectors; each uses those before it."""
+    wishes = {
+        StageRef(name): Wish(selector=each, owner=f"the stage {name}") if each else None
+        for name, each in stages.items()
+    }
+    own = Wish(selector=target, owner="the target t") if target else None
+    return Wants({"t": Demand(target=own, stages=wishes)})
+
+
+ONE, TWO = station("one", a="1"), station("two", b="1")
+A, B = selector(a="1"), selector(b="1")
+
+
+def stages_of(placement: Placement) -> dict[str, str]:
+    (placed,) = placement.placed
+    return {ref.name: name for ref, name in placed.stages.items()}
+
+
+def test_stages_stand_apart_where_no_daemon_matches_all_selectors() -> None:
+    made = place(["t"], [ONE, TWO], parted(x=A, y=A, z=B))
+    assert only(made) == ("two", "its last stage is built there")
+    assert stages_of(made) == {"x": "one", "y": "one", "z": "two"}
+
+
+def test_a_last_stage_without_selector_is_where_most_of_the_others_are() -> None:
+    made = place(["t"], [ONE, TWO], parted(v=A, x=A, y=B, z=None))
+    assert only(made) == ("one", "the most of its stages are built there")
+    assert stages_of(made) == {"v": "one", "x": "one", "y": "two"}
+
+
+def test_a_stage_without_selector_is_built_with_who_uses_it() -> None:
+    made = place(["t"], [ONE, TWO], parted(x=A, y=B, z=None))
+    assert stages_of(made) == {"x": "one", "y": "two"}  # z follows the target
+
+
+def test_a_target_with_a_selector_holds_the_stages_that_have_none() -> None:
+    made = place(["t"], [ONE, TWO], parted(B, x=A, y=None, z=None))
+    assert only(made) == ("two", "its selector label b=1")
+    assert stages_of(made) == {"x": "one", "y": "two", "z": "two"}
+
+
+def test_nothing_stands_apart_where_one_daemon_matches_all() -> None:
+    both = station("both", a="1", b="1")
+    made = place(["t"], [ONE, TWO, both], parted(x=A, y=B))
+    assert only(made)[0] == "both" and stages_of(made) == {}
+
+
+def test_stages_of_one_selector_are_together_whatever_target_they_are_for() -> None:
+    twins = [station(f"twin-{number}", a="1") for number in range(5)]
+    demand = parted(x=A, y=B, z=B).demands["t"]
+    wanted = Wants(dict.fromkeys(TARGETS, demand))
+    placed = place(TARGETS, [TWO, *twins], wanted).placed
+    apart = {name for each in placed if each.station == "two" for name in each.stages.values()}
+    assert len(apart - {"two"}) == 1
+
+
+def test_a_pin_of_a_stage_stands_it_apart_from_a_target_that_is_held() -> None:
+    made = place(["t"], [ONE, TWO], parted(A, x=None, y=None), pins={"x": "two"})
+    assert only(made)[0] == "one" and stages_of(made) == {"x": "two", "y": "one"}
+    made = place(["t"], [ONE, TWO], parted(x=None, y=None), pins={"x": "two", "t": "one"})
+    assert only(made) == ("one", "pinned with --place")
+    assert stages_of(made) == {"x": "two", "y": "one"}
+
+
+def test_a_stage_that_no_daemon_is_for_is_to_blame() -> None:
+    third = selector(c="1")
+    (unplaced,) = place(["t"], [ONE, TWO], parted(A, x=B, y=third)).unplaced
+    assert [wish.owner for wish in unplaced.wishes] == ["the stage y"]
+    pinned = place(["t"], [ONE, TWO], parted(x=A, y=B), pins={"y": "one"})
+    (unplaced,) = pinned.unplaced
+    assert unplaced.pin == "one"
 
 
 def test_a_pin_decides_for_a_target_or_its_stage() -> None:
@@ -189,8 +269,6 @@ def test_daemons_that_were_found_unable_are_avoided_while_there_are_others() -> 
 
 
 # --- all alike ---------------------------------------------------------------------------------
-
-TARGETS = [f"target-{number}" for number in range(200)]
 EIGHT = [station(f"daemon-{number}") for number in range(8)]
 
 

@@ -56,9 +56,9 @@ class FakeDaemon:
     max_parallel: int | None = None
 
 
-def share(plan: Plan, name: str = "it") -> Share:
+def share(plan: Plan, mark: str = "") -> Share:
     daemon: Any = FakeDaemon()
-    return Share(name=name, plan=plan, daemon=daemon)
+    return Share(mark=mark, plan=plan, daemon=daemon)
 
 
 class Seen(Display):
@@ -421,3 +421,34 @@ def test_a_failure_on_one_daemon_stops_the_others_and_has_its_place_and_log(
     (told,) = error.value.diagnostics
     assert told.span and told.span.file.name.endswith("buildfile.yaml")
     assert told.log == ("no room",)
+
+
+def test_what_follows_hears_what_was_built_before(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    first, then = (
+        share(planned(tmp_path, TEXT, info((0, 32, 0)), name), name) for name in ("a", "b")
+    )
+    waiting, heard = [[then], []], []
+
+    def follow(solved: Mapping[str, Solved]) -> list[Share]:
+        heard.append(list(solved))
+        return waiting.pop(0)
+
+    monkeypatch.setattr(FakeSolving, "scripts", {"a": done, "b": done})
+    monkeypatch.setattr(runner, "Solving", FakeSolving)
+    result = Runner([first], None, Seen(), follow=follow).run()  # type: ignore[arg-type]
+    assert heard == [["a"], ["b"]] and set(result.targets) == {"a", "b"}
+
+
+def test_what_would_follow_a_failure_is_not_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def follow(solved: Mapping[str, Solved]) -> list[Share]:
+        raise AssertionError(solved)
+
+    monkeypatch.setattr(FakeSolving, "scripts", {"a": raises(failed())})
+    monkeypatch.setattr(runner, "Solving", FakeSolving)
+    first = share(planned(tmp_path, TEXT, info((0, 32, 0)), "a"))
+    with pytest.raises(BuildFailedError):
+        Runner([first], None, Seen(), follow=follow).run()  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ Texts in files are new each time, so that what is cached somewhere was built the
 from __future__ import annotations
 
 import json
+import tarfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,6 +148,55 @@ def test_what_needs_a_feature_goes_where_it_is(pool: Pool, daemons: list[Daemon]
     text = "targets: {" + ", ".join(f"m{n}: {{stage: m}}" for n in range(4)) + "}\n"
     merge = "  t: {from: s, steps: [{mkdir: {path: /x}}]}\n  m: {merge: [s, t]}\n"
     assert set(pool.placement(merge + text, "m0", "m1", "m2", "m3").values()) <= set(have)
+
+
+def test_stages_of_one_target_are_built_on_several_daemons_and_move(pool: Pool) -> None:
+    """One after the other, with owners and modes kept; and looked into from the last one."""
+    last = "scratch"
+    stages = ""
+    for number, name in enumerate(pool.names):
+        stages += (
+            f"  s{number}:\n    from: {last}\n    worker: {{labels: {{site: {name}}}}}\n"
+            f"    steps:\n"
+            f"      - write: {{path: /f{number}, text: TEXT, mode: 0640, chown: '12:{number}'}}\n"
+        )
+        last = f"s{number}"
+    targets = f"targets: {{t: {{stage: {last}, outputs: [{{type: tar, dest: t.tar}}]}}}}\n"
+    done = pool(stages + targets, "build", "--progress", "plain", "t")
+    for number, name in enumerate(pool.names):
+        assert f"{name}: [s{number}] write /f{number}" in done.err
+    with tarfile.open(pool.work.folder / "t.tar") as archive:
+        found = {each.name: (each.uid, each.gid, each.mode) for each in archive.getmembers()}
+    assert found == {f"f{number}": (12, number, 0o640) for number in range(len(pool.names))}
+    assert "built 1 target" in done.err
+    seen = pool(stages + targets, "fs", "ls", "t", "/").out.splitlines()
+    assert [line.split()[-1] for line in seen] == sorted(found)
+    steps = len(pool.names)
+    again = pool(stages + targets, "build", "--progress", "plain", "t")
+    assert again.err.count(" CACHED") >= steps  # what has moved is the same each time
+
+
+def test_platforms_that_name_their_daemons_make_one_index(pool: Pool) -> None:
+    """Both are the same machine here: the second platform runs nothing."""
+    first, second, *_ = pool.names
+    text = """  p: {from: s, worker: {labels: {site: "${platform.arch}"}}}
+targets:
+  t:
+    stage: p
+    platforms: [linux/amd64, linux/arm64]
+    outputs: [{type: oci, dest: index, tar: false}]
+"""
+    labels = {first: "amd64", second: "arm64"}
+    file = pool.work.folder / "daemons.toml"
+    for name, arch in labels.items():
+        file.write_text(file.read_text().replace(f'site = "{name}"', f'site = "{arch}"'))
+    pool(text, "build", "t")
+    (entry,) = json.loads((pool.work.folder / "index" / "index.json").read_text())["manifests"]
+    blob = pool.work.folder / "index" / "blobs" / entry["digest"].replace(":", "/")
+    platforms = [
+        each["platform"]["architecture"] for each in json.loads(blob.read_text())["manifests"]
+    ]
+    assert platforms == ["amd64", "arm64"]
 
 
 def test_looking_into_a_target_happens_where_it_is_placed(pool: Pool) -> None:

@@ -1,0 +1,214 @@
+"""In which order a run is built: first what moves to other daemons, then what it moves to.
+
+A stage that one daemon builds and another uses is a leg: a job on its own daemon, whose result
+stands for the stage on the other one (``buildfile.handoff``). Jobs that wait for the same number of
+moves make a wave. Each wave is planned as a whole, and planned again when what it waits for is
+known.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from buildfile import faults
+from buildfile.draft import Draft, draft
+from buildfile.failure import BuildFailedError
+from buildfile.plan import Plan
+from buildfile.route import route
+from daemon_shim.session.outputs import OutputError
+from translator.cut import cut, upto
+from translator.llb.assemble import stages_used
+from translator.platform import Platform
+from translator.stage import Instance, Stage, StageRef
+from translator.target import Target
+
+if TYPE_CHECKING:
+    from buildfile.handoff import Handoff, Handoffs
+    from buildfile.placement import Placed, Placement
+    from buildfile.plan import Job
+    from buildfile.site import Site
+    from buildfile.solve import Solved
+    from translator.project import Project
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Leg:
+    """A stage on its way from its daemon ``giver``.
+
+    ``instance`` ends with the stage, for ``target`` among others. ``before`` are the legs of the
+    stages that it uses from elsewhere. ``jobs`` has its job once it is planned.
+    """
+
+    handoff: Handoff
+    name: str
+    giver: str
+    instance: Instance
+    target: Target
+    before: Mapping[StageRef, _Leg]
+    wave: int
+    jobs: list[Job] = field(default_factory=list)
+
+    def stand_in(self) -> Stage:
+        """What stands for the stage where it is used."""
+        return self.handoff.stage(self.jobs[-1])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Stop:
+    """A target on its daemon; ``before`` are the legs of each of its instances, by their roots."""
+
+    target: Target
+    station: str
+    before: Mapping[tuple[StageRef, Platform], Mapping[StageRef, _Leg]]
+    wave: int
+
+
+class Schedule:
+    """The waves of a run. ``handoffs`` is only asked for where something moves."""
+
+    def __init__(  # noqa: PLR0913 -- each is a setting of its own, by name
+        self,
+        project: Project,
+        targets: Mapping[str, Target],
+        placement: Placement,
+        sites: Mapping[str, Site],
+        handoffs: Callable[[], Handoffs],
+        *,
+        no_cache: bool = False,
+    ) -> None:
+        """Raises InvalidFileError, and DaemonError where a daemon is lost."""
+        self._project = project
+        self._sites = sites
+        self._handoffs = handoffs
+        self._no_cache = no_cache
+        self._unique = uuid.uuid4().hex
+        self._legs: dict[Handoff, _Leg] = {}
+        self._names = set(targets)
+        self._stops = [self._stop(targets[each.target], each) for each in placement.placed]
+
+    @property
+    def waves(self) -> int:
+        """How many there are, one at least."""
+        stops = [each.wave for each in self._stops]
+        return max([*stops, *(each.wave for each in self._legs.values())], default=0) + 1
+
+    def stations(self, wave: int) -> list[str]:
+        """The daemons that have something to do in a wave, in their order."""
+        busy = {each.giver for each in self._legs.values() if each.wave == wave}
+        busy |= {each.station for each in self._stops if each.wave == wave}
+        return [name for name in self._sites if name in busy]
+
+    def plan(self, wave: int, station: str) -> Plan:
+        """What a daemon does in a wave; the earlier ones are planned. Raises as ``Site.plan``."""
+        site = self._sites[station]
+        legs = [each for each in self._legs.values() if (each.wave, each.giver) == (wave, station)]
+        drafts = [_draft(leg) for leg in legs]
+        for stop in self._stops:
+            if (stop.wave, stop.station) == (wave, station):
+                shape = partial(_shaped, stop)
+                drafts += draft(self._project, [stop.target], site.daemon.info(), site.epoch, shape)
+        made = site.plan(drafts, no_cache=self._no_cache, unique=self._unique)
+        for leg, job in zip(legs, made.jobs, strict=False):  # the others are of targets
+            leg.jobs.append(job)
+        return made
+
+    def receive(self, solved: Mapping[str, Solved]) -> None:
+        """Take what the jobs of a wave delivered. Raises BuildFailedError."""
+        for leg in self._legs.values():
+            if leg.name in solved:
+                try:
+                    leg.handoff.receive(leg.jobs[-1], solved[leg.name].response)
+                except OutputError as error:
+                    raise BuildFailedError([faults.output_failed(leg.name, str(error))]) from error
+
+    # --- where a target's stages come from -------------------------------------------------------
+
+    def _stop(self, target: Target, placed: Placed) -> _Stop:
+        before = {
+            (instance.root, instance.platform): self._before(
+                target, instance, placed, placed.station
+            )
+            for instance in self._instances(target, placed)
+        }
+        waits = [leg.wave + 1 for legs in before.values() for leg in legs.values()]
+        return _Stop(
+            target=target, station=placed.station, before=before, wave=max(waits, default=0)
+        )
+
+    def _instances(self, target: Target, placed: Placed) -> Iterator[Instance]:
+        """Only where stages stand apart: else there is nothing to find."""
+        if placed.stages:
+            native = self._sites[placed.station].daemon.info().default_platform
+            own = Platform.parse(native or "linux/amd64")
+            for platform in target.platforms or (own,):
+                yield self._project.instantiate(target, platform, own)
+
+    def _before(
+        self, target: Target, instance: Instance, placed: Placed, station: str
+    ) -> dict[StageRef, _Leg]:
+        """The stages that an instance, if it is built on a daemon, has from others."""
+        found: dict[StageRef, _Leg] = {}
+        waiting, seen = [instance.root], {instance.root}
+        while waiting:
+            ref = waiting.pop()
+            giver = placed.stages.get(ref, station)
+            if giver != station:
+                found[ref] = self._leg(target, upto(instance, ref), placed, giver, station)
+                continue
+            used = [each for each in stages_used(instance.stages[ref]) if each not in seen]
+            seen.update(used)
+            waiting += used
+        return found
+
+    def _leg(
+        self, target: Target, instance: Instance, placed: Placed, giver: str, taker: str
+    ) -> _Leg:
+        stage = instance.stages[instance.root]
+        there, here = self._sites[giver].daemon.info(), self._sites[taker].daemon.info()
+        way = route(there, here, self._sites[taker].loopback)
+        handoff = self._handoffs().of(stage, there, way)
+        if handoff not in self._legs:
+            before = self._before(target, instance, placed, giver)
+            self._legs[handoff] = _Leg(
+                handoff=handoff,
+                name=self._name(stage),
+                giver=giver,
+                instance=instance,
+                target=target,
+                before=before,
+                wave=max((leg.wave + 1 for leg in before.values()), default=0),
+            )
+        return self._legs[handoff]
+
+    def _name(self, stage: Stage) -> str:
+        """A name that no other job has."""
+        name = f"stage {stage.ref.name}"
+        number = 1
+        while name in self._names:
+            number += 1
+            name = f"stage {stage.ref.name} ({number})"
+        self._names.add(name)
+        return name
+
+
+def _draft(leg: _Leg) -> Draft:
+    given = {ref: each.stand_in() for ref, each in leg.before.items()}
+    made = leg.handoff.draft(cut(leg.instance, given), leg.target)
+    return replace(
+        made,
+        target=replace(made.target, name=leg.name),
+        note=leg.handoff.route.note,
+        inner=True,
+    )
+
+
+def _shaped(stop: _Stop, instance: Instance) -> Instance:
+    """An instance of a target with stand-ins for what comes from elsewhere."""
+    before = stop.before.get((instance.root, instance.platform), {})
+    if not before:
+        return instance
+    return cut(instance, {ref: each.stand_in() for ref, each in before.items()})
