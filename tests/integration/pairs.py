@@ -17,7 +17,10 @@ from buildfile.handoff import Handoff, Handoffs
 from buildfile.plan import Plan
 from buildfile.results import BuildResult
 from buildfile.route import Route, route
-from buildfile.site import Site, opened
+from buildfile.runner import Runner, Share
+from buildfile.site import Site
+from buildfile.sites import opened
+from buildfile.supplies import gather
 from translator.cut import cut
 from translator.platform import Platform
 from translator.project import Project
@@ -32,7 +35,8 @@ def pair(giver: str, taker: str) -> Iterator[Pair]:
             stack.enter_context(opened(choice, lambda text: None, os.environ))
             for choice in (DaemonChoice(address=each, timeout=60.0) for each in (giver, taker))
         ]
-        yield Pair(giver=sites[0], taker=sites[1])
+        first, second = (site for each in sites for site in each.open_.values())
+        yield Pair(giver=first, taker=second)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +79,7 @@ class Move:
         instance = project.instantiate(chosen, own, own)
         stage = next(each for ref, each in instance.stages.items() if ref.name == name)
         handoff = handoffs.of(stage, pair.giver.daemon.info(), route)
-        given = pair.giver.planned([handoff.draft(instance, chosen)])
+        given = pair.giver.plan([handoff.draft(instance, chosen)])
         return cls(pair=pair, project=project, target=chosen, handoff=handoff, given=given)
 
     def give(self) -> None:
@@ -89,7 +93,7 @@ class Move:
         """The taker's plan, with what stands for the stage there."""
         stage = self.handoff.stage(self.given.jobs[0])
         info = self.pair.taker.daemon.info()
-        return self.pair.taker.planned(
+        return self.pair.taker.plan(
             [
                 replace(
                     each, instances=tuple(cut(i, {self.handoff.ref: stage}) for i in each.instances)
@@ -111,4 +115,6 @@ def load(folder: Path, variables: Mapping[str, str]) -> Project:
 
 def _built(site: Site, plan: Plan) -> BuildResult:
     with shown("quiet", sys.stderr, {}) as display:
-        return site.build(plan, display, (), ())
+        plan.require()
+        supplies = gather((), (), site.logins, site.environment)
+        return Runner([Share(plan=plan, daemon=site.daemon)], supplies, display).run()
