@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
+from typing import TypeAlias
 
 from buildfile import faults
 from buildfile.cacheexport import CacheError
@@ -25,7 +26,13 @@ from buildfile.results import BuildResult, TargetResult, target_result
 from buildfile.solve import Solved, Solving, SourceFaultError, Steer
 from buildfile.supplies import Supplies
 from daemon_shim.client import Daemon
-from daemon_shim.errors import CancelledError, DaemonError, SolveFailedError
+from daemon_shim.errors import (
+    CancelledError,
+    DaemonError,
+    LostConnectionError,
+    SolveFailedError,
+    UnreachableError,
+)
 from daemon_shim.events import Event, VertexEvent
 from daemon_shim.releases import Release
 from daemon_shim.session.outputs import OutputError
@@ -40,10 +47,12 @@ _MOUNTS_FOR_SEVERAL: Release = (0, 6, 0)
 reads can be gone when another one goes on from it (cache/refs.go; seen on v0.3.3 and v0.4.0).
 """
 _OF_JOBS = (SourceFaultError, OutputError, SolveFailedError)
+_LOST = (LostConnectionError, UnreachableError)
 _LOG_LINES = 20
+Follow: TypeAlias = "Callable[[Mapping[str, Solved], Sequence[DaemonError]], Sequence[Share]]"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Share:
     """What one daemon does at a time. ``mark`` tells its steps from those of other daemons, ''
     where there is no other.
@@ -65,7 +74,9 @@ class Runner:
 
     Jobs of one target are all on one daemon, and no two jobs have the same name. ``steer`` gives
     the builder of each job, where not what the jobs say is to be delivered. ``follow`` hears what
-    came of the jobs that were done last, and gives those that come next, none in the end.
+    came of the jobs that were done last, and of daemons that were lost, whose jobs are done only as
+    far as it hears of them; it gives the jobs that come next, none in the end. Without it, a lost
+    daemon is a failure.
     """
 
     def __init__(
@@ -74,7 +85,7 @@ class Runner:
         supplies: Supplies,
         display: Display,
         steer: Callable[[Job], Steer | None] = lambda job: None,
-        follow: Callable[[Mapping[str, Solved]], Sequence[Share]] = lambda solved: (),
+        follow: Follow | None = None,
     ) -> None:
         self._first = shares
         self._supplies = supplies
@@ -128,13 +139,13 @@ class Runner:
         shares = self._first
         with _exit_at_second_interrupt():
             while shares:
-                done = self._solve(shares)
+                done, lost = self._solve(shares)
                 solved |= done
-                shares = self._follow(done)
+                shares = self._follow(done, lost) if self._follow else ()
         return solved
 
-    def _solve(self, shares: Sequence[Share]) -> dict[str, Solved]:
-        """Do what the daemons have to do now."""
+    def _solve(self, shares: Sequence[Share]) -> tuple[dict[str, Solved], list[DaemonError]]:
+        """Do what the daemons have to do now; what is done, and why daemons were lost."""
         self._solvings = {
             job.name: Solving(
                 job,
@@ -158,8 +169,25 @@ class Runner:
             except BaseException:
                 self._cancel_all()
                 raise
-        self._raise_failures(futures)
-        return {name: future.result() for name, future in futures.items()}
+        errors = {name: error for name, f in futures.items() if (error := f.exception())}
+        lost = self._lost(errors)
+        self._raise_failures(
+            {name: error for name, error in errors.items() if self._jobs[name][1] not in lost}
+        )
+        self._jobs = {name: each for name, each in self._jobs.items() if name not in errors}
+        done = {name: future.result() for name, future in futures.items() if name not in errors}
+        return done, list(lost.values())
+
+    def _lost(self, errors: Mapping[str, BaseException]) -> dict[Share, DaemonError]:
+        """The daemons that are gone, if nothing else is wrong with them and others may help."""
+        lost: dict[Share, DaemonError] = {}
+        for name, error in errors.items() if self._follow else ():
+            if isinstance(error, _LOST):
+                lost.setdefault(self._jobs[name][1], error)
+        for name, error in errors.items():
+            if not isinstance(error, (*_LOST, CancelledError)):
+                lost.pop(self._jobs[name][1], None)
+        return lost
 
     def _submitted(
         self, jobs: Iterable[Job], pool: ThreadPoolExecutor
@@ -180,11 +208,18 @@ class Runner:
             if before:
                 wait([before])
             return self._solvings[name].run()
-        except BaseException:
-            self._cancel_all()
+        except BaseException as error:
+            if self._follow and isinstance(error, _LOST):
+                self._cancel(self._jobs[name][1])
+            else:
+                self._cancel_all()
             raise
         finally:
             self._told.put((name, None))
+
+    def _cancel(self, share: Share) -> None:
+        for job in share.plan.jobs:
+            self._solvings[job.name].cancel()
 
     def _cancel_all(self) -> None:
         for solving in self._solvings.values():
@@ -217,13 +252,12 @@ class Runner:
 
     # --- failures ------------------------------------------------------------------------------
 
-    def _raise_failures(self, futures: Mapping[str, Future[Solved]]) -> None:
+    def _raise_failures(self, errors: Mapping[str, BaseException]) -> None:
         """Raise what went wrong: a bug before all, then failures; the cancelled only heard of it.
 
         A failure that concerns no part of a build file, such as a lost connection, stays what it
         is where it is the only one.
         """
-        errors = {name: error for name, f in futures.items() if (error := f.exception())}
         real = {n: e for n, e in errors.items() if not isinstance(e, CancelledError)} or errors
         if not real:
             return

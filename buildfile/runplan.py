@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,18 @@ from translator.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
     from buildfile.schedule import Schedule
+    from translator.project import Project
+    from translator.target import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is to be built. ``pins`` are as for ``place``."""
+
+    project: Project
+    targets: Sequence[Target]
+    no_cache: bool = False
+    pins: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +33,13 @@ class RunPlan:
     """A run on one daemon or several.
 
     ``waves`` are what is done one after the other: the plans of the daemons by the names of their
-    stations. ``schedule`` is what they were planned by, None for what is not to be built. Targets
-    that no daemon may build are in the placement, and in no plan.
+    stations. ``order`` and ``schedule`` are what they were planned for and by, None for what is not
+    to be built. Targets that no daemon may build are in the placement, and in no plan.
     """
 
     waves: tuple[Mapping[str, Plan], ...]
     placement: Placement = field(default_factory=Placement)
+    order: Order | None = None
     schedule: Schedule | None = None
 
     @property

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from buildfile.handoff import Handoff, Handoffs
     from buildfile.placement import Placed, Placement
     from buildfile.plan import Job
+    from buildfile.runplan import Order
     from buildfile.site import Site
     from buildfile.solve import Solved
-    from translator.project import Project
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,21 +70,19 @@ class _Stop:
 class Schedule:
     """The waves of a run. ``handoffs`` is only asked for where something moves."""
 
-    def __init__(  # noqa: PLR0913 -- each is a setting of its own, by name
+    def __init__(
         self,
-        project: Project,
-        targets: Mapping[str, Target],
+        order: Order,
         placement: Placement,
         sites: Mapping[str, Site],
         handoffs: Callable[[], Handoffs],
-        *,
-        no_cache: bool = False,
     ) -> None:
         """Raises InvalidFileError, and DaemonError where a daemon is lost."""
-        self._project = project
+        targets = {target.name: target for target in order.targets}
+        self._project = order.project
+        self._no_cache = order.no_cache
         self._sites = sites
         self._handoffs = handoffs
-        self._no_cache = no_cache
         self._unique = uuid.uuid4().hex
         self._legs: dict[Handoff, _Leg] = {}
         self._names = set(targets)
@@ -96,14 +94,13 @@ class Schedule:
         stops = [each.wave for each in self._stops]
         return max([*stops, *(each.wave for each in self._legs.values())], default=0) + 1
 
-    def stations(self, wave: int) -> list[str]:
-        """The daemons that have something to do in a wave, in their order."""
+    def planned(self, wave: int) -> dict[str, Plan]:
+        """What each daemon does in a wave; earlier ones are planned. Raises as ``Site.plan``."""
         busy = {each.giver for each in self._legs.values() if each.wave == wave}
         busy |= {each.station for each in self._stops if each.wave == wave}
-        return [name for name in self._sites if name in busy]
+        return {name: self._plan(wave, name) for name in self._sites if name in busy}
 
-    def plan(self, wave: int, station: str) -> Plan:
-        """What a daemon does in a wave; the earlier ones are planned. Raises as ``Site.plan``."""
+    def _plan(self, wave: int, station: str) -> Plan:
         site = self._sites[station]
         legs = [each for each in self._legs.values() if (each.wave, each.giver) == (wave, station)]
         drafts = [_draft(leg) for leg in legs]

@@ -19,12 +19,11 @@ from buildfile.site import Site
 if TYPE_CHECKING:
     from buildfile.display import Display
     from buildfile.handoff import Handoffs
-    from buildfile.plan import Job, Plan
+    from buildfile.plan import Job
     from buildfile.pool import Member
     from buildfile.results import BuildResult
-    from buildfile.runplan import RunPlan
-    from buildfile.schedule import Schedule
-    from buildfile.solve import Solved, Steer
+    from buildfile.runplan import Order, RunPlan
+    from buildfile.solve import Steer
     from daemon_shim.errors import DaemonError
     from daemon_shim.info import Worker
     from daemon_shim.session.auth import Auth
@@ -60,34 +59,44 @@ class Sites:
         ``pins`` are as for ``place``. A daemon that goes away meanwhile is done without, as long as
         there is another one. Raises as ``Site.plan`` does, and UsageError for a wrong pin.
         """
+        from buildfile.runplan import Order
+
+        self._check(pins, project, targets)
+        order = Order(project=project, targets=targets, no_cache=no_cache, pins=pins)
+        return self.planned(order, self.stations)
+
+    def planned(self, order: Order, stations: Sequence[Station]) -> RunPlan:
+        """Plan for some of the stations, as ``plan``."""
         from buildfile.demand import ProjectDemands
         from buildfile.runplan import RunPlan
         from buildfile.schedule import Schedule
+        from daemon_shim.errors import DaemonError
 
-        self._check(pins, project, targets)
         infos = {name: site.daemon.info() for name, site in self.open_.items()}
-        demands = ProjectDemands(project, targets, infos)
-        named = {target.name: target for target in targets}
-        stations, avoid = self.stations, dict[str, frozenset[str]]()
+        demands = ProjectDemands(order.project, order.targets, infos)
+        named = {target.name: target for target in order.targets}
+        avoid: dict[str, frozenset[str]] = {}
         while True:
             placement = place(
-                tuple(named), stations, demands, pins=pins, avoid=avoid, salt=project.name
+                tuple(named),
+                stations,
+                demands,
+                pins=order.pins,
+                avoid=avoid,
+                salt=order.project.name,
             )
             try:
-                schedule = Schedule(
-                    project, named, placement, self.open_, self.handoffs, no_cache=no_cache
-                )
-                waves = tuple(_planned(schedule, wave) for wave in range(schedule.waves))
-            except _LostStationError as lost:
-                stations = tuple(lost.out(each) for each in stations)
-                if not any(station.workers for station in stations):
-                    raise lost.error from lost
+                schedule = Schedule(order, placement, self.open_, self.handoffs)
+                waves = tuple(schedule.planned(wave) for wave in range(schedule.waves))
+            except DaemonError as error:
+                stations = without(stations, error)
                 continue
-            run = RunPlan(waves=waves, placement=placement, schedule=schedule)
+            run = RunPlan(waves=waves, placement=placement, order=order, schedule=schedule)
+            plans = run.plans
             refused = {
                 each.target: avoid.get(each.target, frozenset()) | {each.station}
                 for each in placement.placed
-                if each.target in run.plans[each.station].refused
+                if each.target in plans[each.station].refused
             }
             usable = sum(bool(station.workers) for station in stations)
             if usable == 1 or all(avoid.get(each) == refused[each] for each in refused):
@@ -137,76 +146,39 @@ class Sites:
         Raises RefusedError for what the daemons cannot do, InvalidFileError for secrets and agents
         that are not there and outputs that are in each other's way, and as ``Runner.run`` does.
         """
+        from buildfile.course import Course
         from buildfile.places import check_places
-        from buildfile.runner import Runner, Share
+        from buildfile.runner import Runner
         from buildfile.supplies import gather
-        from translator.reading.value_faults import listed
 
         run.require()
         site = next(iter(self.open_.values()))
         supplies = gather(secrets, agents, site.logins, site.environment)
         check_places(run.jobs, sys.stdout)
-        for warning in run.warnings:
-            display.say(f"warning: {warning.message}")
-        if len(self.stations) > 1:
-            for name, plan in run.plans.items():
-                jobs = listed(dict.fromkeys(job.target.name for job in plan.jobs))
-                display.say(f"on {name} ({plan.info.address}): {jobs}")
-
-        left = iter(range(1, len(run.waves)))
-
-        def follow(solved: Mapping[str, Solved]) -> list[Share]:
-            wave = next(left, None)
-            if wave is None or run.schedule is None:
-                return []
-            run.schedule.receive(solved)
-            plans = _planned(run.schedule, wave)
-            for plan in plans.values():
-                plan.require()
-            return shares(plans)
-
-        def shares(plans: Mapping[str, Plan]) -> list[Share]:
-            several = len(run.plans) > 1
-            return [
-                Share(plan=plan, daemon=self.open_[name].daemon, mark=name if several else "")
-                for name, plan in plans.items()
-            ]
-
+        course = Course(self, run, display)
         return Runner(
-            shares(run.waves[0]),
+            course.begin(),
             supplies,
             display,
             lambda job: None if job.inner else steer(job),
-            follow,
+            course.follow,
         ).run()
 
 
-class _LostStationError(Exception):
-    """A daemon that went away while it was planned for."""
-
-    def __init__(self, name: str, error: DaemonError) -> None:
-        super().__init__(name)
-        self.name = name
-        self.error = error
-
-    def out(self, station: Station) -> Station:
-        """The station, which cannot be used if it is this one."""
-        if station.name != self.name:
-            return station
-        return replace(station, workers=(), fault=str(self.error))
-
-
-def _planned(schedule: Schedule, wave: int) -> dict[str, Plan]:
-    """What each daemon does in a wave."""
+def without(stations: Sequence[Station], error: DaemonError) -> tuple[Station, ...]:
+    """The stations, of which one cannot be used any more. Raises the error if it does not say that
+    one of them is gone, or if none is left.
+    """
     from daemon_shim.errors import LostConnectionError, TlsError, UnreachableError
 
-    plans: dict[str, Plan] = {}
-    for name in schedule.stations(wave):
-        try:
-            plans[name] = schedule.plan(wave, name)
-        except (UnreachableError, TlsError, LostConnectionError) as error:
-            raise _LostStationError(name, error) from error
-    return plans
+    left = tuple(
+        replace(each, workers=(), fault=str(error)) if each.address == error.address else each
+        for each in stations
+    )
+    gone = isinstance(error, (LostConnectionError, TlsError, UnreachableError))
+    if not gone or left == tuple(stations) or not any(each.workers for each in left):
+        raise error
+    return left
 
 
 # --- opening -----------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -431,7 +431,7 @@ def test_what_follows_hears_what_was_built_before(
     )
     waiting, heard = [[then], []], []
 
-    def follow(solved: Mapping[str, Solved]) -> list[Share]:
+    def follow(solved: Mapping[str, Solved], lost: Sequence[DaemonError]) -> list[Share]:
         heard.append(list(solved))
         return waiting.pop(0)
 
@@ -444,7 +444,7 @@ def test_what_follows_hears_what_was_built_before(
 def test_what_would_follow_a_failure_is_not_asked_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def follow(solved: Mapping[str, Solved]) -> list[Share]:
+    def follow(solved: Mapping[str, Solved], lost: Sequence[DaemonError]) -> list[Share]:
         raise AssertionError(solved)
 
     monkeypatch.setattr(FakeSolving, "scripts", {"a": raises(failed())})
@@ -452,3 +452,60 @@ def test_what_would_follow_a_failure_is_not_asked_for(
     first = share(planned(tmp_path, TEXT, info((0, 32, 0)), "a"))
     with pytest.raises(BuildFailedError):
         Runner([first], None, Seen(), follow=follow).run()  # type: ignore[arg-type]
+
+
+def test_a_lost_daemon_is_told_of_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gone = LostConnectionError("it went away", address="unix:///one.sock")
+    cut = threading.Event()
+
+    def lost(solving: FakeSolving) -> Solved:
+        cut.set()
+        raise gone
+
+    def goes_on(solving: FakeSolving) -> Solved:
+        cut.wait(HANG)
+        assert not solving.cancelled.wait(0.1)
+        return done(solving)
+
+    heard: list[tuple[list[str], list[DaemonError]]] = []
+    again = share(planned(tmp_path, TEXT, info((0, 32, 0)), "a"), "two")
+
+    def follow(solved: Mapping[str, Solved], lost: Sequence[DaemonError]) -> list[Share]:
+        heard.append((list(solved), list(lost)))
+        FakeSolving.scripts = {"a": done}
+        return [again] if len(heard) == 1 else []
+
+    monkeypatch.setattr(FakeSolving, "scripts", {"a": lost, "b": goes_on})
+    monkeypatch.setattr(runner, "Solving", FakeSolving)
+    shares = [
+        share(planned(tmp_path, TEXT, info((0, 32, 0)), name), daemon)
+        for name, daemon in (("a", "one"), ("b", "two"))
+    ]
+    result = Runner(shares, None, Seen(), follow=follow).run()  # type: ignore[arg-type]
+    assert heard == [(["b"], [gone]), (["a"], [])]
+    assert set(result.targets) == {"a", "b"}
+
+
+def test_a_failure_on_a_lost_daemon_stays_a_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def follow(solved: Mapping[str, Solved], lost: Sequence[DaemonError]) -> list[Share]:
+        raise AssertionError(lost)
+
+    failing = threading.Event()
+
+    def lost(solving: FakeSolving) -> Solved:
+        failing.wait(HANG)
+        raise LostConnectionError("it went away", address="unix:///one.sock")
+
+    def fails(solving: FakeSolving) -> Solved:
+        failing.set()
+        raise failed()
+
+    monkeypatch.setattr(FakeSolving, "scripts", {"a": lost, "b": fails})
+    monkeypatch.setattr(runner, "Solving", FakeSolving)
+    both = share(planned(tmp_path, TEXT, info((0, 32, 0)), "a", "b"))
+    with pytest.raises(BuildFailedError):
+        Runner([both], None, Seen(), follow=follow).run()  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from buildfile.handoff import Handoff, Handoffs
 from buildfile.loopback import Loopback
 from buildfile.placement import place
 from buildfile.plan import Plan
+from buildfile.runplan import Order
 from buildfile.schedule import Schedule
 from buildfile.site import Site
 from buildfile.sites import station
@@ -70,14 +71,12 @@ def scheduled(
     stations = [station(name, f"unix:///{name}", each.workers) for name, each in infos.items()]
     placement = place(list(targets), stations, ProjectDemands(made, list(targets.values()), infos))
     assert not placement.unplaced
-    return Schedule(made, targets, placement, sites, lambda: handoffs)
+    order = Order(project=made, targets=tuple(targets.values()))
+    return Schedule(order, placement, sites, lambda: handoffs)
 
 
 def planned(schedule: Schedule) -> list[dict[str, Plan]]:
-    return [
-        {name: schedule.plan(wave, name) for name in schedule.stations(wave)}
-        for wave in range(schedule.waves)
-    ]
+    return [schedule.planned(wave) for wave in range(schedule.waves)]
 
 
 def names(schedule: Schedule) -> list[dict[str, list[str]]]:

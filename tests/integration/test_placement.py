@@ -5,8 +5,13 @@ Texts in files are new each time, so that what is cached somewhere was built the
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import subprocess
+import sys
 import tarfile
+import threading
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,3 +210,97 @@ def test_looking_into_a_target_happens_where_it_is_placed(pool: Pool) -> None:
         assert pool(text, "fs", "cat", f"t-{name}", "/a").out.endswith(f" t-{name}")
     llb = json.loads(pool(text, "llb", f"t-{pool.names[0]}", "--offline").out)
     assert llb[0]["constraints"] == {"filter": [f"labels.site=={pool.names[0]}"]}
+
+
+# --- a daemon that goes away -------------------------------------------------------------------
+
+
+class Door:
+    """A socket in front of a daemon's, which can be shut: then the daemon is gone."""
+
+    def __init__(self, path: Path, daemon: Daemon) -> None:
+        scheme, _, behind = daemon.address.partition("://")
+        self.address = f"{scheme}://{path}"
+        self._behind = behind
+        self._open: list[socket.socket] = []
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._path = path
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def shut(self) -> None:
+        """Cut all connections, and take no more."""
+        self._path.unlink()
+        for each in (self._listener, *self._open):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                here, _ = self._listener.accept()
+                there = socket.socket(socket.AF_UNIX)
+                there.connect(self._behind)
+                self._open += [here, there]
+                for pair in ((here, there), (there, here)):
+                    threading.Thread(target=_pump, args=pair, daemon=True).start()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(1 << 16):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+
+def test_what_is_lost_with_a_daemon_is_built_on_another(
+    tmp_path: Path, daemons: list[Daemon], base_image: str
+) -> None:
+    local = [each for each in daemons if each.address.startswith(("unix://", "docker:///"))]
+    if len(local) < 2:
+        pytest.skip("one daemon is no pool")
+    door = Door(tmp_path / "door.sock", local[0])
+    values = {"BASE": base_image}
+    work = Workspace(folder=tmp_path, daemon=local[0], values=values)
+    work.write(
+        "daemons.toml",
+        f'[daemons.frail]\naddress = "{door.address}"\nlabels = {{ frail = "yes" }}\n'
+        f'[daemons.firm]\naddress = "{local[1].address}"\n',
+    )
+    work.write(
+        "buildfile.yaml",
+        f"""version: 1
+vars:
+  BASE: none
+workers: {{frail: {{labels: {{frail: "yes"}}, require: false}}}}
+stages:
+  s:
+    from: {{image: "${{BASE}}"}}
+    steps: [{{run: "echo begun; sleep 2; echo {uuid.uuid4().hex} > /made"}}]
+targets:
+  frail: {{stage: s, worker: frail, outputs: [{{type: local, dest: out, paths: [/made]}}]}}
+""",
+    )
+    command = [sys.executable, "-m", "buildfile", "build", "--progress", "plain"]
+    with (
+        work.surroundings(),
+        subprocess.Popen(
+            [*command, "--var", f"BASE={base_image}"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as build,
+    ):
+        assert build.stderr
+        told = ""
+        for line in build.stderr:
+            told += line
+            if line.rstrip().endswith(" begun") and "echo" not in line:
+                door.shut()
+                break
+        told += build.stderr.read()
+    assert build.returncode == 0, told
+    assert "what it built is built again" in told and "firm: " in told
+    assert (tmp_path / "out" / "made").is_file()
