@@ -79,9 +79,16 @@ def _demand(target: Target, instances: Sequence[Instance]) -> Demand:
     return Demand(
         target=_wish(target.worker, f"the target {target.name}"),
         stages={each.ref: _wish(each.worker, f"the stage {each.ref.name}") for each in stages},
-        platforms=frozenset(
-            stage.platform for stage in stages if any(isinstance(step, Run) for step in stage.steps)
-        ),
+        runs={instance.root: _run_on(instance) for instance in instances},
+    )
+
+
+def _run_on(instance: Instance) -> frozenset[Platform]:
+    """The platforms that steps of an instance run on."""
+    return frozenset(
+        stage.platform
+        for stage in instance.stages.values()
+        if any(isinstance(step, Run) for step in stage.steps)
     )
 
 

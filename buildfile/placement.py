@@ -9,7 +9,8 @@ order, each among those that the one before left:
    all of them, stages stand on several: one with a selector where that is met, the others with the
    target if it has a selector, else with who uses them;
 3. selectors that are not required, as far as somebody matches;
-4. the platforms that steps run on, and then what they need of BuildKit: the fewest things lacking;
+4. the platforms that steps run on, natively if possible: each platform of a target where it is; and
+   then what they need of BuildKit: the fewest things lacking;
 5. an order of its own for each target, which follows from the names alone, so that a target comes
    back to the daemon that has its cache, whatever else is built; unless that has far more to do.
 """
@@ -29,6 +30,7 @@ from translator.reading.value_faults import listed
 from translator.selector import Selector, Traits
 from translator.stage import StageRef
 
+_OLDER: Mapping[str, tuple[str, ...]] = MappingProxyType({"amd64": ("386",), "arm64": ("arm",)})
 SLACK = 1.25
 """How many times its even share a daemon may get before a target goes to the next in its order."""
 
@@ -51,6 +53,16 @@ class Station:
         """The one that its steps run on by themselves, None where it tells none."""
         return next((each for worker in self.workers[:1] for each in worker.platforms), None)
 
+    def runs(self, platforms: Iterable[Platform]) -> bool:
+        """Whether steps run there for all of these platforms, by themselves or emulated."""
+        return frozenset(platforms) <= frozenset(self.workers[0].platforms)
+
+    def runs_natively(self, platforms: Iterable[Platform]) -> bool:
+        """The same without emulation: on the architecture that it lists first, or an older one."""
+        own = self.platform.architecture if self.platform else ""
+        known = (own, *_OLDER.get(own, ()))
+        return self.runs(platforms) and all(each.architecture in known for each in platforms)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
@@ -65,12 +77,18 @@ class Demand:
     """What a target wants of a daemon: what its selectors say, and the platforms of its steps.
 
     ``target`` is its own wish, ``stages`` has that of each of its stages, each after all that it
-    uses.
+    uses. ``runs`` has the platforms that steps run on, by the stage that they lead to: one for each
+    platform of the target.
     """
 
     target: Wish | None = None
     stages: Mapping[StageRef, Wish | None] = field(default_factory=dict)
-    platforms: frozenset[Platform] = frozenset()
+    runs: Mapping[StageRef, frozenset[Platform]] = field(default_factory=dict)
+
+    @property
+    def platforms(self) -> frozenset[Platform]:
+        """All that steps run on."""
+        return frozenset(each for platforms in self.runs.values() for each in platforms)
 
     @property
     def wishes(self) -> tuple[Wish, ...]:
@@ -206,7 +224,8 @@ class _Choice:
             left.keep(lambda station: {station.name} == pins, "pinned with --place")
         selectors = [wish.selector for each in self._usable for wish in self._required(each)]
         left.keep(lambda station: not self._unmet(station), _named(selectors))
-        return self._placed(left, load, avoided)
+        made = self._placed(left, load, avoided)
+        return made if made is None or pins else self._natively(made, load, avoided)
 
     def parted(self, load: _Load, avoided: frozenset[str]) -> Placed | None:
         """Its stages on several; None where there is no daemon for one of them."""
@@ -300,7 +319,11 @@ class _Choice:
         )
         left.keep_some(lambda station: station.name not in avoided, "others cannot build all of it")
         left.keep_some(
-            lambda station: self._of(station).platforms <= frozenset(station.workers[0].platforms),
+            lambda station: station.runs_natively(self._of(station).platforms),
+            "others do not run steps for its platforms natively",
+        )
+        left.keep_some(
+            lambda station: station.runs(self._of(station).platforms),
             "others do not run steps for its platforms",
         )
         if len(left.stations) > 1:
@@ -328,6 +351,22 @@ class _Choice:
         return chosen
 
     # --- stages on daemons of their own ----------------------------------------------------------
+
+    def _natively(self, made: Placed, load: _Load, avoided: frozenset[str]) -> Placed:
+        """Each platform on a daemon that runs its steps natively, where there is one."""
+        home = self._named(made.station)
+        apart: dict[StageRef, str] = {}
+        for root, platforms in self._of(home).runs.items():
+            fit = [
+                station
+                for station in self._usable
+                if station.runs_natively(platforms)
+                and station.name not in avoided
+                and not self._unmet(station)
+            ]
+            if fit and not home.runs_natively(platforms):
+                apart[root] = load.order(self._target, fit)[0].name
+        return replace(made, stages=apart) if apart else made
 
     def _is_held(self) -> bool:
         """Whether the target itself says where its stages are built."""

@@ -8,6 +8,7 @@ import pytest
 
 from buildfile.placement import SLACK, Demand, Placement, Station, Wish, place
 from tests.translator.loading import AMD64, ARM64, table
+from translator.platform import Platform
 from translator.selector import Selector, Traits
 from translator.stage import StageRef
 
@@ -233,12 +234,57 @@ def test_a_selector_that_is_not_required_decides_if_it_can() -> None:
 def test_a_platform_decides_if_it_can() -> None:
     arm = Traits(id="arm", platforms=(ARM64, AMD64))
     stations = [station("one"), Station(name="arm", address="a", workers=(arm,))]
-    needy = Wants({"t": Demand(platforms=frozenset((ARM64,)))})
+    needy = Wants({"t": Demand(runs={S: frozenset((ARM64,))})})
     assert only(place(["t"], stations, needy)) == (
         "arm",
-        "others do not run steps for its platforms",
+        "others do not run steps for its platforms natively",
     )
     assert only(place(["t"], stations[:1], needy))[0] == "one"
+
+
+def machine(name: str, *platforms: Platform) -> Station:
+    return Station(name=name, address=name, workers=(Traits(id=name, platforms=platforms),))
+
+
+INTEL, ARM, BOTH = machine("intel", AMD64), machine("arm", ARM64), machine("both", AMD64, ARM64)
+FOR_AMD, FOR_ARM = StageRef("s", "amd"), StageRef("s", "arm")
+
+
+def test_a_daemon_that_emulates_is_the_second_choice() -> None:
+    needy = Wants({"t": Demand(runs={S: frozenset((ARM64,))})})
+    assert only(place(["t"], [BOTH, ARM], needy))[0] == "arm"
+    assert only(place(["t"], [BOTH, INTEL], needy)) == (
+        "both",
+        "others do not run steps for its platforms",
+    )
+
+
+def test_each_platform_is_built_where_it_runs_natively() -> None:
+    runs = {FOR_AMD: frozenset((AMD64,)), FOR_ARM: frozenset((ARM64,))}
+    needy = Wants({"t": Demand(runs=runs, stages=dict.fromkeys(runs))})
+    (placed,) = place(["t"], [BOTH, ARM], needy).placed
+    assert (placed.station, placed.stages) == ("both", {FOR_ARM: "arm"})
+    (placed,) = place(["t"], [INTEL, ARM], needy).placed
+    other = {"intel": {FOR_ARM: "arm"}, "arm": {FOR_AMD: "intel"}}
+    assert placed.stages == other[placed.station]
+    (placed,) = place(["t"], [BOTH, INTEL], needy).placed
+    assert (placed.station, placed.stages) == ("both", {})
+    (placed,) = place(["t"], [BOTH, ARM], needy, pins={"t": "both"}).placed
+    assert placed.stages == {}
+
+
+def test_a_platform_without_steps_to_run_needs_no_machine_of_its_own() -> None:
+    runs = {FOR_AMD: frozenset((AMD64,)), FOR_ARM: frozenset[Platform]()}
+    needy = Wants({"t": Demand(runs=runs)})
+    (placed,) = place(["t"], [INTEL, ARM], needy).placed
+    assert (placed.station, placed.stages) == ("intel", {})
+
+
+def test_an_older_architecture_runs_natively_where_it_is_listed() -> None:
+    old = Platform("linux", "386")
+    assert machine("m", AMD64, old).runs_natively([old])
+    assert not machine("m", AMD64).runs_natively([old])
+    assert not machine("m", ARM64, old).runs_natively([old])
 
 
 def test_the_daemon_that_lacks_the_least_is_chosen() -> None:
