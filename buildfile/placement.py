@@ -168,18 +168,21 @@ def place(  # noqa: PLR0913 -- each is a setting of its own, by name
     """
     usable = [station for station in stations if station.workers]
     load = _Load(most=math.ceil(SLACK * len(targets) / max(len(usable), 1)), salt=salt)
-    placed: list[Placed] = []
-    unplaced: list[Unplaced] = []
-    for target in targets:
+    placed: dict[str, Placed] = {}
+    unplaced: dict[str, Unplaced] = {}
+    for target in sorted(targets):  # in whatever order they were named
         choice = _Choice(target, stations, demands, pins)
         avoided = avoid.get(target, frozenset())
         made = choice.whole(load, avoided) or choice.parted(load, avoided)
         if made:
             load.counts[made.station] += 1
-            placed.append(made)
+            placed[target] = made
         else:
-            unplaced.append(choice.failure())
-    return Placement(placed=tuple(placed), unplaced=tuple(unplaced))
+            unplaced[target] = choice.failure()
+    return Placement(
+        placed=tuple(placed[each] for each in targets if each in placed),
+        unplaced=tuple(unplaced[each] for each in targets if each in unplaced),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -328,6 +328,10 @@ def test_the_placement_does_not_depend_on_the_order_of_daemons(order: list[Stati
     assert where(place(TARGETS, order, Wants())) == where(place(TARGETS, EIGHT, Wants()))
 
 
+def test_the_placement_does_not_depend_on_the_order_of_targets() -> None:
+    assert where(place(TARGETS[::-1], EIGHT, Wants())) == where(place(TARGETS, EIGHT, Wants()))
+
+
 def test_a_target_alone_goes_where_nearly_all_go_together() -> None:
     together = where(place(TARGETS, EIGHT, Wants()))
     alone = {name: where(place([name], EIGHT, Wants()))[name] for name in TARGETS}
