@@ -30,7 +30,8 @@ class BuildOptions:
     ``secrets`` and ``agents`` stand in for those of the build file with the same id. ``progress``
     is a mode of ``--progress`` and goes to standard error. ``metadata_file`` gets the results as
     JSON. ``pins`` has names of daemons of ``daemons.toml`` by the target or stage that is to be
-    built there. ``environment`` None means this process's own.
+    built there. ``keep_going`` is whether other targets are finished after a failure.
+    ``environment`` None means this process's own.
     """
 
     daemon: DaemonChoice = field(default_factory=DaemonChoice)
@@ -40,6 +41,7 @@ class BuildOptions:
     progress: str = "quiet"
     metadata_file: str | None = None
     pins: Mapping[str, str] = field(default_factory=dict)
+    keep_going: bool = False
     environment: Mapping[str, str] | None = None
 
     def variables(self) -> Mapping[str, str]:
@@ -99,7 +101,8 @@ def build(
         opened(choice, display.say, environment) as sites,
     ):
         plan = sites.plan(project, selected, no_cache=options.no_cache, pins=options.pins)
-        result = sites.build(plan, display, *needed(project, plan, options.secrets, options.agents))
+        used = needed(project, plan, options.secrets, options.agents)
+        result = sites.build(plan, display, *used, keep_going=options.keep_going)
     if options.metadata_file:
         _write_metadata(options.metadata_file, result)
     return result

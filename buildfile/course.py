@@ -45,12 +45,13 @@ class Course:
         self._built |= solved.keys()
         if errors := list(lost):
             return self._again(errors)
-        self._wave += 1
         schedule = self._run.schedule
-        if schedule is None or self._wave == len(self._run.waves):
-            return []
-        schedule.receive(solved)
-        return self._shares(schedule.planned(self._wave))
+        while schedule and self._wave + 1 < len(self._run.waves):
+            schedule.receive(self._wave, solved)
+            self._wave += 1
+            if plans := schedule.planned(self._wave):
+                return self._shares(plans)
+        return []
 
     def _again(self, errors: list[DaemonError]) -> list[Share]:
         """Begin anew with what is not there yet, on the daemons that are left.

@@ -76,30 +76,34 @@ class Runner:
     the builder of each job, where not what the jobs say is to be delivered. ``follow`` hears what
     came of the jobs that were done last, and of daemons that were lost, whose jobs are done only as
     far as it hears of them; it gives the jobs that come next, none in the end. Without it, a lost
-    daemon is a failure.
+    daemon is a failure. ``keep_going`` is whether a failure leaves the other targets alone.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- each is a setting of its own, by name
         self,
         shares: Sequence[Share],
         supplies: Supplies,
         display: Display,
         steer: Callable[[Job], Steer | None] = lambda job: None,
         follow: Follow | None = None,
+        *,
+        keep_going: bool = False,
     ) -> None:
         self._first = shares
+        self._keep_going = keep_going
         self._supplies = supplies
         self._display = display
         self._steer = steer
         self._follow = follow
         self._jobs: dict[str, tuple[Job, Share]] = {}
+        self._errors: dict[str, BaseException] = {}
         self._began = time.time()
         self._progress = Progress(began=self._began)
         self._told: queue.SimpleQueue[tuple[str, Event | None]] = queue.SimpleQueue()
         self._solvings: dict[str, Solving] = {}
 
     def run(self) -> BuildResult:
-        """Build all jobs; the first failure stops the others.
+        """Build all jobs; the first failure stops the others, or those of its target.
 
         What was finished by then stays. Raises BuildFailedError, KeyboardInterrupt, or a
         DaemonError that is about no job.
@@ -142,6 +146,7 @@ class Runner:
                 done, lost = self._solve(shares)
                 solved |= done
                 shares = self._follow(done, lost) if self._follow else ()
+        self._raise_failures(self._errors)
         return solved
 
     def _solve(self, shares: Sequence[Share]) -> tuple[dict[str, Solved], list[DaemonError]]:
@@ -171,10 +176,13 @@ class Runner:
                 raise
         errors = {name: error for name, f in futures.items() if (error := f.exception())}
         lost = self._lost(errors)
-        self._raise_failures(
-            {name: error for name, error in errors.items() if self._jobs[name][1] not in lost}
-        )
-        self._jobs = {name: each for name, each in self._jobs.items() if name not in errors}
+        failed = {name: error for name, error in errors.items() if self._jobs[name][1] not in lost}
+        if self._keep_going:
+            self._errors |= failed
+        else:
+            self._raise_failures(failed)
+        gone = errors.keys() - failed.keys()
+        self._jobs = {name: each for name, each in self._jobs.items() if name not in gone}
         done = {name: future.result() for name, future in futures.items() if name not in errors}
         return done, list(lost.values())
 
@@ -209,16 +217,19 @@ class Runner:
                 wait([before])
             return self._solvings[name].run()
         except BaseException as error:
+            job, share = self._jobs[name]
             if self._follow and isinstance(error, _LOST):
-                self._cancel(self._jobs[name][1])
+                self._cancel(share.plan.jobs)
+            elif self._keep_going:
+                self._cancel(each for each in share.plan.jobs if each.target is job.target)
             else:
                 self._cancel_all()
             raise
         finally:
             self._told.put((name, None))
 
-    def _cancel(self, share: Share) -> None:
-        for job in share.plan.jobs:
+    def _cancel(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
             self._solvings[job.name].cancel()
 
     def _cancel_all(self) -> None:

@@ -9,7 +9,7 @@ known.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -85,6 +85,7 @@ class Schedule:
         self._handoffs = handoffs
         self._unique = uuid.uuid4().hex
         self._legs: dict[Handoff, _Leg] = {}
+        self._failed: set[_Leg] = set()
         self._names = set(targets)
         self._stops = [self._stop(targets[each.target], each) for each in placement.placed]
 
@@ -95,32 +96,53 @@ class Schedule:
         return max([*stops, *(each.wave for each in self._legs.values())], default=0) + 1
 
     def planned(self, wave: int) -> dict[str, Plan]:
-        """What each daemon does in a wave; earlier ones are planned. Raises as ``Site.plan``."""
-        busy = {each.giver for each in self._legs.values() if each.wave == wave}
-        busy |= {each.station for each in self._stops if each.wave == wave}
-        return {name: self._plan(wave, name) for name in self._sites if name in busy}
+        """What each daemon does in a wave; earlier ones are planned. Raises as ``Site.plan``.
 
-    def _plan(self, wave: int, station: str) -> Plan:
+        What waits for something that failed is left out.
+        """
+        legs = [each for each in self._legs.values() if each.wave == wave]
+        self._failed |= {each for each in legs if self._failed.intersection(each.before.values())}
+        legs = [each for each in legs if each not in self._failed]
+        stops = [
+            each
+            for each in self._stops
+            if each.wave == wave
+            and not any(self._failed.intersection(legs.values()) for legs in each.before.values())
+        ]
+        busy = {*(each.giver for each in legs), *(each.station for each in stops)}
+        return {
+            name: self._plan(
+                name,
+                [each for each in legs if each.giver == name],
+                [each for each in stops if each.station == name],
+            )
+            for name in self._sites
+            if name in busy
+        }
+
+    def _plan(self, station: str, legs: Sequence[_Leg], stops: Iterable[_Stop]) -> Plan:
         site = self._sites[station]
-        legs = [each for each in self._legs.values() if (each.wave, each.giver) == (wave, station)]
         drafts = [_draft(leg) for leg in legs]
-        for stop in self._stops:
-            if (stop.wave, stop.station) == (wave, station):
-                shape = partial(_shaped, stop)
-                drafts += draft(self._project, [stop.target], site.daemon.info(), site.epoch, shape)
+        for stop in stops:
+            shape = partial(_shaped, stop)
+            drafts += draft(self._project, [stop.target], site.daemon.info(), site.epoch, shape)
         made = site.plan(drafts, no_cache=self._no_cache, unique=self._unique)
         for leg, job in zip(legs, made.jobs, strict=False):  # the others are of targets
             leg.jobs.append(job)
         return made
 
-    def receive(self, solved: Mapping[str, Solved]) -> None:
+    def receive(self, wave: int, solved: Mapping[str, Solved]) -> None:
         """Take what the jobs of a wave delivered. Raises BuildFailedError."""
         for leg in self._legs.values():
-            if leg.name in solved:
-                try:
-                    leg.handoff.receive(leg.jobs[-1], solved[leg.name].response)
-                except OutputError as error:
-                    raise BuildFailedError([faults.output_failed(leg.name, str(error))]) from error
+            if leg.wave != wave:
+                continue
+            if leg.name not in solved:
+                self._failed.add(leg)
+                continue
+            try:
+                leg.handoff.receive(leg.jobs[-1], solved[leg.name].response)
+            except OutputError as error:
+                raise BuildFailedError([faults.output_failed(leg.name, str(error))]) from error
 
     # --- where a target's stages come from -------------------------------------------------------
 

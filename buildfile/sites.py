@@ -133,15 +133,17 @@ class Sites:
                         hint=f"did you mean {near}?" if near else f"there is {', '.join(there)}",
                     )
 
-    def build(
+    def build(  # noqa: PLR0913 -- each is a setting of its own, by name
         self,
         run: RunPlan,
         display: Display,
         secrets: Iterable[Secret],
         agents: Iterable[SshAgent],
         steer: Callable[[Job], Steer | None] = lambda job: None,
+        *,
+        keep_going: bool = False,
     ) -> BuildResult:
-        """Carry a plan out and wait for the end. ``steer`` is as for ``Runner``.
+        """Carry a plan out and wait for the end; ``steer`` and ``keep_going`` as for ``Runner``.
 
         Raises RefusedError for what the daemons cannot do, InvalidFileError for secrets and agents
         that are not there and outputs that are in each other's way, and as ``Runner.run`` does.
@@ -162,6 +164,7 @@ class Sites:
             display,
             lambda job: None if job.inner else steer(job),
             course.follow,
+            keep_going=keep_going,
         ).run()
 
 

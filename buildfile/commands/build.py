@@ -50,6 +50,12 @@ from translator.target import Secret, SshAgent
     metavar="ID[=SOCKET|KEY]",
     help="SSH agent or key file to forward, in place of the build file's.",
 )
+@click.option(
+    "-k",
+    "--keep-going",
+    is_flag=True,
+    help="Finish the other targets when one fails, and report all failures.",
+)
 @click.option("--no-cache", is_flag=True, help="Run every step, whatever is cached.")
 @click.option(
     "--progress",
@@ -87,6 +93,7 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> N
         progress=given["progress"],
         metadata_file=given["metadata_file"],
         pins=pins_of(given["places"]),
+        keep_going=given["keep_going"],
     )
     importlib.import_module("buildfile.runner")  # with nearly all that is not loaded yet
     gc.freeze()  # all this stays: collections need not look at it

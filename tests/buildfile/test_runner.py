@@ -509,3 +509,48 @@ def test_a_failure_on_a_lost_daemon_stays_a_failure(
     both = share(planned(tmp_path, TEXT, info((0, 32, 0)), "a", "b"))
     with pytest.raises(BuildFailedError):
         Runner([both], None, Seen(), follow=follow).run()  # type: ignore[arg-type]
+
+
+def test_with_keep_going_the_other_targets_are_finished_and_all_failures_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ended = threading.Event()
+
+    def fails(solving: FakeSolving) -> Solved:
+        ended.set()
+        raise failed()
+
+    def late(solving: FakeSolving) -> Solved:
+        ended.wait(HANG)
+        assert not solving.cancelled.wait(0.1)
+        return done(solving)
+
+    heard: list[list[str]] = []
+
+    def follow(solved: Mapping[str, Solved], lost: Sequence[DaemonError]) -> list[Share]:
+        heard.append(list(solved))
+        return []
+
+    monkeypatch.setattr(FakeSolving, "scripts", {"a": fails, "b": late, "c": fails})
+    monkeypatch.setattr(runner, "Solving", FakeSolving)
+    shares = [share(planned(tmp_path, TEXT, info((0, 32, 0)), "a", "b", "c"))]
+    seen: Any = Seen()
+    with pytest.raises(BuildFailedError) as error:
+        Runner(shares, None, seen, follow=follow, keep_going=True).run()  # type: ignore[arg-type]
+    messages = [each.message for each in error.value.diagnostics]
+    assert messages == ["a failed: no space", "c failed: no space"] and heard == [["b"]]
+
+
+def test_with_keep_going_what_follows_in_the_same_target_never_begins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def late(solving: FakeSolving) -> Solved:
+        assert solving.cancelled.is_set()
+        return stopped(solving)
+
+    monkeypatch.setattr(FakeSolving, "scripts", {"a": raises(failed()), "a (2)": late})
+    monkeypatch.setattr(runner, "Solving", FakeSolving)
+    plan = planned(tmp_path, TWICE, info((0, 8, 0)), "a")
+    with pytest.raises(BuildFailedError) as error:
+        Runner([share(plan)], None, Seen(), keep_going=True).run()  # type: ignore[arg-type]
+    assert len(error.value.diagnostics) == 1

@@ -167,8 +167,15 @@ def test_what_a_leg_delivers_is_taken_and_a_failure_has_its_name(
     monkeypatch.setattr(Handoff, "receive", receive)
     schedule = scheduled(tmp_path, handoffs, CHAIN, "t")
     planned(schedule)
-    schedule.receive({"stage one": Solved(response={"k": "v"}, files=()), "t": None})  # type: ignore[dict-item]
+    schedule.receive(0, {"stage one": Solved(response={"k": "v"}, files=()), "t": None})  # type: ignore[dict-item]
     assert taken == [("stage one", {"k": "v"})]
     with pytest.raises(BuildFailedError) as error:
-        schedule.receive({"stage one": Solved(response={"bad": ""}, files=())})
+        schedule.receive(0, {"stage one": Solved(response={"bad": ""}, files=())})
     assert "stage one" in str(error.value)
+
+
+def test_what_waits_for_a_failure_is_left_out(tmp_path: Path, handoffs: Handoffs) -> None:
+    schedule = scheduled(tmp_path, handoffs, CHAIN, "t", "v")
+    planned(schedule)
+    schedule.receive(0, {})
+    assert schedule.planned(1) == schedule.planned(2) == {}
