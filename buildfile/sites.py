@@ -104,7 +104,10 @@ class Sites:
             avoid |= refused
 
     def of(self, project: Project, target: Target) -> Site:
-        """The daemon that one target, or most of it, is built on. Raises RefusedError."""
+        """The daemon of one target.
+
+        Raises RefusedError where there is none, UsageError where there are several.
+        """
         from buildfile import faults
         from buildfile.demand import ProjectDemands
         from buildfile.failure import RefusedError
@@ -114,7 +117,14 @@ class Sites:
         placement = place([target.name], self.stations, demands, salt=project.name)
         if placement.unplaced:
             raise RefusedError(map(faults.no_daemon_for, placement.unplaced))
-        return self.open_[placement.placed[0].station]
+        (placed,) = placement.placed
+        if placed.stages:
+            several = dict.fromkeys((placed.station, *placed.stages.values()))
+            raise UsageError(
+                f"{target.name} is built on several daemons: {', '.join(several)}",
+                hint="choose one with --daemon, or ask none with --offline",
+            )
+        return self.open_[placed.station]
 
     def _check(self, pins: Mapping[str, str], project: Project, targets: Sequence[Target]) -> None:
         from translator.suggest import suggest
