@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,8 @@ class DaemonEntry:
     """One daemon of a file.
 
     ``tls`` has absolute paths. ``labels`` count beside those of the daemon's workers.
-    ``max_parallel`` is how many builds of a run it gets at once, None for any number.
+    ``max_parallel`` is how many builds of a run it gets at once, None for any number. ``handoff``
+    is the place in a registry through which results may move between daemons of the file, or ''.
     """
 
     name: str
@@ -38,6 +39,7 @@ class DaemonEntry:
     labels: Mapping[str, str] = field(default_factory=dict)
     max_parallel: int | None = None
     api: Api = Api.AUTO
+    handoff: str = ""
     span: Span = field(compare=False)
 
 
@@ -103,8 +105,9 @@ def _read(path: Path, environment: Mapping[str, str]) -> tuple[DaemonEntry, ...]
         raise InvalidFileError(found)
     daemons = top.entries.get("daemons")
     tables = daemons.value.entries if daemons and isinstance(daemons.value, Table) else {}
+    handoff = _texts(top).get("handoff", "")
     entries = tuple(
-        _entry(name, entry.value, file, environment)
+        replace(_entry(name, entry.value, file, environment), handoff=handoff)
         for name, entry in tables.items()
         if isinstance(entry.value, Table)
     )

@@ -319,6 +319,8 @@ def _yaml(key: str, example: Any) -> str:
 
 def _toml(where: str, key: str, example: Any) -> str:
     """An example under the header of its table; a map of maps is tables of their own."""
+    if not where and not isinstance(example, Mapping):
+        return f"{key} = {_toml_value(example)}"
     if not where:
         return "\n".join(
             _toml(f"{key}.{name}", *pair)

@@ -56,6 +56,18 @@ server-name = "ci.example.com"
     assert entry.span.start.line == 3
 
 
+def test_all_daemons_of_a_file_share_its_place_for_handoff(tmp_path: Path) -> None:
+    text = 'handoff = "localhost:5000/some/tmp-1"\n[daemons.a]\naddress = "/a"\n'
+    (entry,) = read(tmp_path, text)
+    assert entry.handoff == "localhost:5000/some/tmp-1"
+
+
+@pytest.mark.parametrize("place", ["localhost:5000", "example.com/tmp:tag", "https://e.com/x", ""])
+def test_a_place_for_handoff_is_a_repository(tmp_path: Path, place: str) -> None:
+    ((_, line, column, message),) = faults(tmp_path, f'handoff = "{place}"\n')
+    assert (line, column) == (1, 11) and "without a tag" in message
+
+
 def test_entries_stay_in_order_and_need_an_address_alone(tmp_path: Path) -> None:
     two = read(tmp_path, 'daemons.b.address = "/b"\ndaemons.a.address = "docker://"\n')
     assert [(each.name, each.address) for each in two] == [("b", "/b"), ("a", "docker://")]
