@@ -90,11 +90,15 @@ class Handoffs:
 
     def __enter__(self) -> Handoffs:
         _sweep(self._beside)
-        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._beside))
-        try:
-            self._stack.enter_context(locked(str(self.folder / _LOCK), EXCLUSIVE))
-        finally:
-            self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}", dir=self._beside))
+        self.folder = made.with_name(made.name.removeprefix("."))
+        with ExitStack() as stack:
+            stack.callback(shutil.rmtree, made, ignore_errors=True)
+            held = stack.enter_context(ExitStack())
+            held.enter_context(locked(str(made / _LOCK), EXCLUSIVE))
+            made.rename(self.folder)  # locked: from now on others see it
+            held.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            self._stack = held.pop_all()
         return self
 
     def __exit__(
