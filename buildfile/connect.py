@@ -44,7 +44,7 @@ class Candidate:
 
     ``name`` is that of ``daemons.toml``, else ''; ``origin`` says in words where it was named or
     found. ``labels`` count beside those of its workers; ``max_parallel`` is how many builds of a
-    run it gets at once, None for any number.
+    run it gets at once, None for any number. ``handoff`` is a place in a registry, as in an entry.
     """
 
     address: str
@@ -54,6 +54,7 @@ class Candidate:
     name: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     max_parallel: int | None = None
+    handoff: str = ""
 
 
 @contextmanager
@@ -136,6 +137,7 @@ def _of_entry(entry: DaemonEntry, choice: DaemonChoice) -> Candidate:
         name=entry.name,
         labels=entry.labels,
         max_parallel=entry.max_parallel,
+        handoff=entry.handoff,
     )
 
 

@@ -187,8 +187,9 @@ class Schedule:
         self, target: Target, instance: Instance, placed: Placed, giver: str, taker: str
     ) -> _Leg:
         stage = instance.stages[instance.root]
-        there, here = self._sites[giver].daemon.info(), self._sites[taker].daemon.info()
-        way = route(there, here, self._sites[taker].loopback)
+        here = self._sites[taker]
+        there = self._sites[giver].daemon.info()
+        way = route(there, here.daemon.info(), here.loopback, self._registry(giver, taker))
         handoff = self._handoffs().of(stage, there, way)
         if handoff not in self._legs:
             before = self._before(target, instance, placed, giver)
@@ -202,6 +203,11 @@ class Schedule:
                 wave=max((leg.wave + 1 for leg in before.values()), default=0),
             )
         return self._legs[handoff]
+
+    def _registry(self, giver: str, taker: str) -> str:
+        """The place in a registry that both daemons reach, '' if there is none."""
+        places = {self._sites[name].handoff for name in (giver, taker)}
+        return places.pop() if len(places) == 1 else ""
 
     def _name(self, stage: Stage) -> str:
         """A name that no other job has."""

@@ -22,13 +22,15 @@ EPOCH = "SOURCE_DATE_EPOCH"
 class Site:
     """A daemon for as long as it is open. Plans that are made for it can be carried out meanwhile.
 
-    ``environment`` are the variables that count, ``logins`` those at registries.
+    ``environment`` are the variables that count, ``logins`` those at registries. ``handoff`` is a
+    place in a registry that it reaches, through which results may come from other daemons, or ''.
     """
 
     daemon: Daemon
     loopback: Loopback
     environment: Mapping[str, str]
     logins: Auth
+    handoff: str = ""
 
     @property
     def epoch(self) -> str:

@@ -235,6 +235,7 @@ def _several(
             loopback=held.enter_context(Loopback(member.daemon)),
             environment=environment,
             logins=logins,
+            handoff=member.candidate.handoff,
         )
         for member in members
         if member.daemon
