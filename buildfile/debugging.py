@@ -72,9 +72,8 @@ def debug(project: Project, name: str, wish: Wish, options: BuildOptions) -> int
         opened(options.daemon, display.say, environment) as sites,
         terminal.watched(),
     ):
+        support.require(sites.of(project, target).daemon.info(), "builder", "containers")
         plan = sites.plan(project, [target], no_cache=options.no_cache)
-        for each in plan.plans.values():
-            support.require(each.info, "builder", "containers")
         session = Session(wish, terminal, Curtain(display))
         used = needed(project, plan, options.secrets, options.agents)
         sites.build(plan, session.curtain, *used, session.steer)
