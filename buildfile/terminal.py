@@ -87,12 +87,15 @@ class Keys:
         self._wake, self._waker = os.pipe()
 
     def __iter__(self) -> Iterator[bytes]:
-        while True:
-            ready, _, _ = select.select([0, self._wake], [], [])
-            piece = b"" if self._wake in ready else os.read(0, _PIECE)
-            if not piece:
-                return
+        while piece := self._next():
             yield piece
+
+    def _next(self) -> bytes:
+        try:
+            ready, _, _ = select.select([0, self._wake], [], [])
+            return b"" if self._wake in ready else os.read(0, _PIECE)
+        except OSError:  # there is none, or its terminal is gone
+            return b""
 
     def stop(self) -> None:
         """End the pieces, from another thread."""

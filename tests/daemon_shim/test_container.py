@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
+from daemon_shim.builder import Client
 from daemon_shim.client import Daemon
 from daemon_shim.container import Mount
 from daemon_shim.errors import (
@@ -20,10 +21,11 @@ from daemon_shim.errors import (
     SolveFailedError,
     UnsupportedError,
 )
-from daemon_shim.gateway import GatewayBuild
+from daemon_shim.gateway import BuilderRun, GatewayBuild
 from daemon_shim.process import Process
 from daemon_shim.reference import Reference
 from daemon_shim.request import SolveRequest
+from daemon_shim.results import Result
 from daemon_shim.transports import transport_for
 from schemas.pb import gateway_pb2, ops_pb2
 from schemas.rpc import LLBBridge
@@ -369,6 +371,37 @@ def test_a_container_that_cannot_be_released_hides_no_other_error(tmp_path: Path
             raise LookupError("first")
         with pytest.raises(LostConnectionError), daemon.build.new_container([ROOT]):
             pass
+
+
+def test_a_build_that_is_cancelled_ends_its_containers_first(tmp_path: Path) -> None:
+    """Daemons do that themselves from v0.10 on."""
+    with building(tmp_path, hangs, EXEC) as daemon:
+        begun = threading.Event()
+
+        def builder(client: Client) -> Result:
+            process = client.new_container([ROOT]).exec(["a"])
+            begun.set()
+            process.wait()
+            return Result()
+
+        going = BuilderRun(daemon.build, builder).start()
+        assert begun.wait(60)
+        going.cancel()
+        with pytest.raises(CancelledError):
+            going.result()
+        assert len(daemon.released) == 1
+
+
+def test_a_container_that_is_left_open_ends_with_its_builder(tmp_path: Path) -> None:
+    with building(tmp_path, exits()) as daemon:
+
+        def builder(client: Client) -> Result:
+            client.new_container([ROOT])
+            raise LookupError("no more")
+
+        with pytest.raises(LookupError, match="no more"):
+            BuilderRun(daemon.build, builder).start().result()
+        assert len(daemon.released) == 1
 
 
 def test_a_container_that_hangs_ends_with_the_build(tmp_path: Path) -> None:
