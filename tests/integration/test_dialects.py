@@ -37,7 +37,8 @@ def test_dialects_read_each_others_caches(
     salt = uuid.uuid4().hex
     ref = f"type=registry,ref={work.values['REGISTRY']}/dialects/{salt}"
     done = work.build(_FILE % salt, "--api", write, "--export-cache", f"{ref},mode=max")
-    assert len(_vertices(done, "exporting cache")) == 1
+    # v0.11 calls the whole by its first part.
+    assert len(_vertices(done, "(exporting cache|preparing build cache)")) == 1
     first = _uuid(work)
     forget(work.daemon)
     done = work.build(None, "--api", read, "--import-cache", ref)
@@ -73,7 +74,8 @@ def test_several_caches_are_exported_and_the_steps_run_once(
 
 
 def _vertices(done: Done, title: str) -> set[str]:
-    return set(re.findall(rf"^(#\d+) {title}", done.err, re.MULTILINE))
+    found = re.finditer(rf"^(#\d+) {title}", done.err, re.MULTILINE)
+    return {each[1] for each in found}
 
 
 def _uuid(work: Workspace) -> str:

@@ -6,12 +6,11 @@ import contextlib
 import http.client
 import json
 import os
-import resource
 import shutil
 import socket
 import ssl
 import subprocess
-import threading
+import sys
 from collections.abc import Iterator
 from http.client import HTTPMessage
 from pathlib import Path
@@ -25,6 +24,7 @@ from daemon_shim.registry.served import Document, Offer, Served
 from daemon_shim.session.ingest import Ingest
 from tests.daemon_shim.registry.scripted import digest_of
 
+REPOSITORY = Path(__file__).parents[3]
 _BLOB = b"0123456789" * 10
 _DIGEST = digest_of(_BLOB)
 _MANIFEST = json.dumps({"schemaVersion": 2, "mediaType": INDEXES[1], "manifests": []}).encode()
@@ -344,35 +344,40 @@ def test_it_listens_at_loopback_only_and_ends_at_once(layout: Path) -> None:
         socket.create_connection(("127.0.0.1", running.port)).close()
 
 
-def test_it_waits_while_no_more_files_can_be_opened(
-    started: LoopbackRegistry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pauses = Pauses()
-    monkeypatch.setattr(started, "_ending", pauses)
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with socket.socket() as connection:
-        free = os.dup(connection.fileno())  # the lowest number that is free
-        os.close(free)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
-        try:
-            connection.connect(("127.0.0.1", started.port))
-            assert pauses.seen.wait(30)
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        connection.sendall(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert connection.recv(13) == b"HTTP/1.1 200 "
-
+_CROWDED = """
+import os, resource, socket, threading
+from daemon_shim.registry.loopback import LoopbackRegistry
 
 class Pauses(threading.Event):
-    """Sees when it is waited for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen = threading.Event()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.seen.set()
+    def wait(self, timeout=None):
+        seen.set()
         return super().wait(timeout)
+
+seen = threading.Event()
+def ask(connection):
+    connection.sendall(b"GET /v2/ HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
+    return connection.recv(12).decode()
+
+with LoopbackRegistry() as registry, socket.socket() as first, socket.socket() as second:
+    registry._ending = Pauses()
+    first.connect(("127.0.0.1", registry.port))
+    ask(first)  # so that all that it opens is open
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(second.fileno())  # the lowest number that is free
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    second.connect(("127.0.0.1", registry.port))
+    assert seen.wait(60)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    print(ask(second))
+"""
+
+
+def test_it_waits_while_no_more_files_can_be_opened() -> None:
+    """In a process of its own, since nothing else can open files meanwhile."""
+    command = [sys.executable, "-c", _CROWDED]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=120, cwd=REPOSITORY)
+    assert done.stdout == b"HTTP/1.1 200\n"
 
 
 # --- another program -----------------------------------------------------------------------------
