@@ -26,6 +26,8 @@ from daemon_shim.session.ingest import Ingest, Upload, WrongBlobError
 _PIECE = 1 << 20
 _LONGEST_LINE = 1024
 _IDLE_SECONDS = 600.0  # a daemon may have to make the next piece of a layer first
+_LINGER_SECONDS = 2.0
+_MOST_UNREAD, _UNREAD_PIECE = 16 << 20, 64 << 10
 _TLS_HANDSHAKE = b"\x16"
 _TLS_HEADER = 5
 _WITH_BODY = ("PATCH", "POST", "PUT")
@@ -83,6 +85,20 @@ class Handler(BaseHTTPRequestHandler):
         record = self.rfile.read(_TLS_HEADER)
         self.rfile.read(int.from_bytes(record[3:], "big"))
         self.wfile.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+    def finish(self) -> None:
+        """End the connection after the other side has the answer.
+
+        Where something that was sent is not read, the system would break the connection off, and
+        what is on its way with it.
+        """
+        super().finish()
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(_LINGER_SECONDS)
+            left = _MOST_UNREAD
+            while left > 0 and (data := self.connection.recv(_UNREAD_PIECE)):
+                left -= len(data)
 
     def _answer(self) -> None:
         try:

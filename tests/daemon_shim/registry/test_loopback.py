@@ -246,6 +246,17 @@ def test_an_upload_ends_with_what_is_wrong(talk: Talk, layout: Path) -> None:
     assert _partial(layout) == []
 
 
+def test_what_is_sent_in_vain_does_not_break_the_answer_off(
+    started: LoopbackRegistry, talk: Talk
+) -> None:
+    place, body = _upload(talk), b"x" * (4 << 20)
+    head = f"PUT {place} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", started.port)) as connection:
+        connection.sendall(head.encode() + body)
+        with connection.makefile("rb") as answer:
+            assert answer.read().startswith(b"HTTP/1.1 400 ")
+
+
 def test_uploads_at_once_have_a_limit(talk: Talk, layout: Path) -> None:
     for _ in range(64):
         _upload(talk)
