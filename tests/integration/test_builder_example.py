@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
+import tarfile
 import uuid
 from pathlib import Path
 
@@ -11,9 +13,11 @@ import pytest
 
 from daemon_shim.client import Daemon
 from daemon_shim.gateway import GatewayBuild
-from daemon_shim.request import SolveRequest
+from daemon_shim.request import Exporter, SolveRequest
+from daemon_shim.session.filesend import FileSend
 from daemon_shim.session.filesync import FileSync, LocalFolder
 from daemon_shim.session.host import SessionHost
+from daemon_shim.session.outputs import FileOutput
 from daemon_shim.transports import transport_for
 from tests.integration import frontends
 from tests.integration.command import Workspace
@@ -73,3 +77,43 @@ def test_outside_and_inside_of_a_container_it_makes_the_same_image(
         if "gateway.solve.metadata" in build.capabilities:
             kept = {key: each for key, each in inside.metadata.items() if key != _ADDED}
             assert kept == outside.metadata
+
+
+def test_the_images_have_the_same_digest(
+    work: Workspace, words_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not work.daemon.can("image"):
+        pytest.skip("this daemon makes no archives of images")
+    shutil.copytree(_EXAMPLE, work.folder, dirs_exist_ok=True)
+    monkeypatch.syspath_prepend(str(work.folder))
+    opts = {"image": work.values["BASE"]}
+    asked = ["--local", "code=.", "--opt", f"image={opts['image']}"]
+    work.command("run-builder", _NAME, *asked, "-o", "type=oci,dest=outside.tar")
+    inside = FileOutput(str(work.folder / "inside.tar"))
+    folders = {"code": LocalFolder(path=str(work.folder))}
+    with (
+        Daemon(transport_for(work.daemon.address), timeout=60.0) as client,
+        SessionHost(
+            client.wire.transport, [FileSync(folders), FileSend([inside])], name="test"
+        ) as session,
+    ):
+        client.solve(
+            SolveRequest(
+                ref=uuid.uuid4().hex,
+                session=session.id,
+                frontend="gateway.v0",
+                frontend_attrs={**opts, "source": words_image},
+                exporters=(Exporter(type="oci"),),
+            )
+        )
+    inside.commit()
+    digests = {_digest(work.folder / f"{name}.tar") for name in ("outside", "inside")}
+    assert len(digests) == 1
+
+
+def _digest(archive: Path) -> str:
+    with tarfile.open(archive) as tar:
+        index = tar.extractfile("index.json")
+        assert index
+        (manifest,) = json.load(index)["manifests"]
+    return str(manifest["digest"])
