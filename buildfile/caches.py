@@ -25,6 +25,7 @@ from buildfile.ocilayout import Layout, LayoutError
 from daemon_shim import attributes, support
 from daemon_shim.info import DaemonInfo
 from daemon_shim.registry.served import Document, Offer, Served
+from daemon_shim.releases import Release
 from daemon_shim.request import CacheOption
 from daemon_shim.session.blobs import open_blob
 from daemon_shim.session.ingest import Ingest
@@ -47,6 +48,9 @@ _NAMED_BY: Mapping[str, Mapping[str, str]] = MappingProxyType(
 _LAYOUT_ATTRS = frozenset(("dest", "src", "digest"))
 SERVED_TAG = "cache"
 """The tag of a local cache in a registry of this side."""
+_FORGIVING: Release = (0, 5, 0)
+"""The first release that builds without a cache that it cannot import (measured: v0.3.3 and v0.4.0
+fail, v0.5.1 does not)."""
 _REWRITTEN = "its manifest is given in a form that this daemon reads"
 
 
@@ -112,6 +116,14 @@ class PlannedCache:
     def resets(self) -> bool:
         """Whether blobs that no cache in the folder needs are removed after the build."""
         return self.entry.attrs.get("reset") == "true"
+
+
+def forgives(info: DaemonInfo) -> bool:
+    """Whether a build on the daemon goes on without a cache that it cannot import.
+
+    Older ones fail with "error on cache query".
+    """
+    return info.release >= _FORGIVING
 
 
 def plan_imports(

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from buildfile import faults
 from buildfile.cacheform import IMAGE_FORM, form_for
-from buildfile.caches import PlannedCache, old
+from buildfile.caches import PlannedCache, forgives, old
 from buildfile.ocilayout import Descriptor
 from buildfile.plan import Job, Plan
 from daemon_shim import releases
@@ -30,9 +30,6 @@ from translator.reference import Reference
 
 _Place: TypeAlias = tuple[str, bool]  # its ref, and whether the registry has no TLS
 _AT_ONCE = 8
-_FORGIVING: releases.Release = (0, 5, 0)
-"""The first release that builds without a cache that it cannot import (measured: v0.3.3 and v0.4.0
-fail, v0.5.1 does not)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +41,6 @@ class _Answer:
     found: str
     amiss: str = ""
     usable: bool = False
-
-
-def forgives(info: DaemonInfo) -> bool:
-    """Whether a build on the daemon goes on without a cache that it cannot import.
-
-    Older ones fail with "error on cache query".
-    """
-    return info.release >= _FORGIVING
 
 
 def searched(plan: Plan, client: RegistryClient) -> Plan:

@@ -6,8 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 
-import click
-
 from buildfile.exits import Exit, UsageError
 from buildfile.ocilayout import LayoutError
 from daemon_shim.errors import (
@@ -38,7 +36,7 @@ class RefusedError(Exception):
 
 def report(error: BaseException) -> int:
     """Tell the user what went wrong; returns the exit code."""
-    for kinds, code, show in _ENDINGS:
+    for kinds, code, show in _endings():
         if isinstance(error, kinds):
             show(error)
             return code
@@ -48,6 +46,8 @@ def report(error: BaseException) -> int:
 
 def print_diagnostics(diagnostics: Iterable[Diagnostic], *, as_json: bool = False) -> None:
     """Draw diagnostics on standard error, or as one JSON document on standard output."""
+    import click
+
     from buildfile import render
 
     if as_json:
@@ -65,11 +65,15 @@ def _show_diagnostics(error: BaseException) -> None:
 
 
 def _show_click(error: BaseException) -> None:
+    import click
+
     if isinstance(error, click.ClickException):
         error.show()
 
 
 def _show_hinted(error: BaseException) -> None:
+    import click
+
     address = error.address if isinstance(error, DaemonError) else ""
     where = f"{address}: " if address and address not in str(error) else ""
     click.echo(f"error: {where}{error}", err=True)
@@ -83,22 +87,30 @@ def _show_nothing(_: BaseException) -> None:
 
 
 def _show_interrupted(_: BaseException) -> None:
+    import click
+
     click.echo("interrupted", err=True)
 
 
 _Ending = tuple[tuple[type[BaseException], ...], Exit, Callable[[BaseException], None]]
-_ENDINGS: tuple[_Ending, ...] = (
-    ((KeyboardInterrupt, click.Abort, CancelledError), Exit.INTERRUPTED, _show_interrupted),
-    ((BrokenPipeError,), Exit.DONE, _show_nothing),
-    ((click.ClickException,), Exit.USAGE, _show_click),
-    ((UsageError,), Exit.USAGE, _show_hinted),
-    ((InvalidCommandError,), Exit.USAGE, _show_diagnostics),
-    ((InvalidFileError,), Exit.INVALID, _show_diagnostics),
-    ((RefusedError,), Exit.NO_DAEMON, _show_diagnostics),
-    ((UnreachableError, TlsError, UnsupportedError), Exit.NO_DAEMON, _show_hinted),
-    ((BuildFailedError,), Exit.FAILED, _show_diagnostics),
-    ((DaemonError, LayoutError), Exit.FAILED, _show_hinted),
-)
+
+
+def _endings() -> tuple[_Ending, ...]:
+    """The table. Its library is one of the command line, which a frontend does without."""
+    import click
+
+    return (
+        ((KeyboardInterrupt, click.Abort, CancelledError), Exit.INTERRUPTED, _show_interrupted),
+        ((BrokenPipeError,), Exit.DONE, _show_nothing),
+        ((click.ClickException,), Exit.USAGE, _show_click),
+        ((UsageError,), Exit.USAGE, _show_hinted),
+        ((InvalidCommandError,), Exit.USAGE, _show_diagnostics),
+        ((InvalidFileError,), Exit.INVALID, _show_diagnostics),
+        ((RefusedError,), Exit.NO_DAEMON, _show_diagnostics),
+        ((UnreachableError, TlsError, UnsupportedError), Exit.NO_DAEMON, _show_hinted),
+        ((BuildFailedError,), Exit.FAILED, _show_diagnostics),
+        ((DaemonError, LayoutError), Exit.FAILED, _show_hinted),
+    )
 
 
 def _show_bug(error: BaseException) -> None:
@@ -107,6 +119,8 @@ def _show_bug(error: BaseException) -> None:
     import tempfile
     import traceback
     from importlib.metadata import version
+
+    import click
 
     text = "".join(traceback.format_exception(error))
     head = f"buildfile {version('buildfile')}, Python {platform.python_version()}\n"

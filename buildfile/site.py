@@ -46,7 +46,8 @@ class Site:
         as for ``compile_instances``. Raises InvalidFileError and BuildFailedError (an image that
         cannot be resolved).
         """
-        from buildfile.cachesearch import forgives, searched
+        from buildfile.caches import forgives
+        from buildfile.cachesearch import searched
         from buildfile.draft import needed_images
         from buildfile.images import resolve_images
         from buildfile.plan import plan

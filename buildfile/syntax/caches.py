@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from buildfile import faults as app
-from buildfile.caches import options, plan_imports
-from buildfile.cachesearch import forgives
+from buildfile.caches import forgives, options, plan_imports
 from buildfile.loopback import Loopback
 from buildfile.syntax import faults
 from buildfile.syntax.telling import told

@@ -60,7 +60,10 @@ targets:
     description: the application
     stage: app
     outputs: [{{type: image, name: "${{NAME}}"}}]
-  files: {{stage: files, outputs: [{{type: local, dest: out}}]}}
+  files:
+    stage: files
+    outputs: [{{type: local, dest: out}}]
+    cache: {{import: [{{type: registry, ref: "{registry}/none:1"}}, {{type: local, src: .cache}}]}}
   named: {{stage: named}}
 groups: {{default: [app]}}
 """
@@ -107,7 +110,8 @@ def full_tree(full: Workspace, syntax_image: str) -> Workspace:
 
 
 def _filled(work: Workspace, image: str) -> Workspace:
-    work.write("buildfile.yaml", _TEXT.format(syntax=image))
+    text = _TEXT.format(syntax=image, registry=work.values["REGISTRY"])
+    work.write("buildfile.yaml", text)
     work.write("parts/base.yaml", _PART)
     work.write("web/a.txt", "a\n")
     work.write("web/sub/b.txt", "b\n", mode=0o600)

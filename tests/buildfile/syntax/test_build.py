@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +23,7 @@ from translator.project import Project, load
 from translator.span import Position, SourceFile, Span
 from translator.text import document
 
+_REPOSITORY = Path(__file__).parents[3]
 _AMD64 = Platform("linux", "amd64")
 _TEXT = """\
 version: 1
@@ -159,3 +163,17 @@ def test_faults_are_told_as_text_and_with_their_places() -> None:
     read = failure.to_error(failure.of_status("UNKNOWN", str(error), error.status), address="x")
     ranges = getattr(read, "ranges", ())
     assert [(each.start_line, each.start_character) for each in ranges] == [(2, 3), (1, 0)]
+
+
+# --- what the image needs --------------------------------------------------------------------
+
+
+def test_it_loads_no_more_than_its_image_has() -> None:
+    script = (
+        "import sys, daemon_shim.frontend, buildfile.syntax.build, buildfile.syntax.caches\n"
+        "print(*{'click', 'grpc', 'rich', 'cryptography', 'tomli'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=_REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []
