@@ -46,7 +46,7 @@ def test_each_is_open_or_has_its_reason_in_the_order_of_the_file(tmp_path: Path)
 
 
 def test_all_are_asked_at_once(tmp_path: Path) -> None:
-    both = threading.Barrier(2)
+    both = threading.Barrier(2, timeout=60)
 
     def together(daemon: FakeControl) -> Callable[[bytes, grpc.ServicerContext], object]:
         def pong(body: bytes, context: grpc.ServicerContext) -> object:
@@ -66,7 +66,7 @@ def test_all_are_asked_at_once(tmp_path: Path) -> None:
 def test_one_that_never_answers_is_given_up(tmp_path: Path) -> None:
     over = threading.Event()
     with fake(tmp_path, "hanging") as hanging:
-        hanging.script[LLBBridge.PING.path] = lambda body, context: over.wait()
+        hanging.script[LLBBridge.PING.path] = lambda body, context: over.wait(60)
         given = replace(choice(tmp_path, BUILDKIT_HOST=hanging.address), timeout=1.0)
         with pool.opened(given, answer_seconds=0.0) as (member,):
             over.set()
