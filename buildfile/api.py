@@ -84,9 +84,10 @@ def build(
     """
     from buildfile.display import shown
     from buildfile.sites import opened
-    from buildfile.supplies import needed
+    from buildfile.supplies import needed, supplied
 
     options = options or BuildOptions()
+    project = supplied(project, options.secrets, options.agents)
     choice = daemon if isinstance(daemon, DaemonChoice) else options.daemon
     if isinstance(daemon, str):
         choice = DaemonChoice(address=daemon)
@@ -101,8 +102,9 @@ def build(
         opened(choice, display.say, environment) as sites,
     ):
         plan = sites.plan(project, selected, no_cache=options.no_cache, pins=options.pins)
-        used = needed(project, plan, options.secrets, options.agents)
-        result = sites.build(plan, display, *used, keep_going=options.keep_going)
+        result = sites.build(
+            plan, display, *needed(project, plan), keep_going=options.keep_going
+        )
     if options.metadata_file:
         _write_metadata(options.metadata_file, result)
     return result

@@ -60,10 +60,11 @@ def debug(project: Project, name: str, wish: Wish, options: BuildOptions) -> int
     from buildfile.display import shown
     from buildfile.display.curtain import Curtain
     from buildfile.sites import opened
-    from buildfile.supplies import needed
+    from buildfile.supplies import needed, supplied
     from buildfile.terminal import Terminal
     from daemon_shim import support
 
+    project = supplied(project, options.secrets, options.agents)
     target = _at_stage(project, name, wish.stage)
     environment = options.variables()
     terminal = Terminal()
@@ -75,7 +76,7 @@ def debug(project: Project, name: str, wish: Wish, options: BuildOptions) -> int
         support.require(sites.of(project, target).daemon.info(), "builder", "containers")
         plan = sites.plan(project, [target], no_cache=options.no_cache)
         session = Session(wish, terminal, Curtain(display))
-        used = needed(project, plan, options.secrets, options.agents)
+        used = needed(project, plan)
         sites.build(plan, session.curtain, *used, session.steer)
     return session.code
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from buildfile.exports import export
+from buildfile.frontendstages import lack
 from buildfile.placement import Demand, Station, Wish
 from daemon_shim import support
 from daemon_shim.info import DaemonInfo
 from translator.compile import compile_instances, images_needed
 from translator.compiled import Need
+from translator.frontends import stages_made
 from translator.llb.capabilities import missing
 from translator.platform import Platform
 from translator.project import Project
@@ -48,7 +50,13 @@ class ProjectDemands:
         if own not in self._needs:
             self._needs[own] = self._all_needs(own)
         steps = missing(self._needs[own][target], info.llb_caps)
-        return tuple(dict.fromkeys((*(need.what for need in steps), *_unmade(given, info))))
+        made = stages_made(self._built(target, own)).values()
+        lacks = (
+            *(need.what for need in steps),
+            *(f"the frontend of {stage.ref.name}" for stage in made if lack(stage, info)),
+            *_unmade(given, info),
+        )
+        return tuple(dict.fromkeys(lacks))
 
     def _built(self, target: str, own: Platform) -> tuple[Instance, ...]:
         key = (target, own)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from buildfile.registryhints import hint_for
 from daemon_shim.info import DaemonInfo
-from translator.compiled import ImageNeed, Need
+from translator.compiled import FrontendNeed, ImageNeed, Need
 from translator.diagnostic import Diagnostic, Related
 from translator.llb.capabilities import CAPABILITIES
 from translator.platform import Platform
 from translator.reading.value_faults import did_you_mean, listed
 from translator.span import Span
-from translator.stage import LocalSource
+from translator.stage import LocalSource, Stage
 from translator.suggest import suggest
 from translator.target import Output, Secret, SshAgent, Target
 
@@ -115,6 +115,70 @@ def lacks_feature(
         message=f"{info.address} cannot build {target.name}: {reason}",
         span=span or target.span,
         hint="choose another daemon with --daemon",
+    )
+
+
+def lacks_frontend(stage: Stage, reason: str, info: DaemonInfo) -> Diagnostic:
+    """The daemon cannot have a frontend make a stage."""
+    return Diagnostic(
+        code="daemon-lacks",
+        message=f"{info.address} cannot build the stage {stage.ref.name}: {reason}",
+        span=stage.span,
+        hint="choose another daemon with --daemon",
+    )
+
+
+def no_frontend(need: FrontendNeed, info: DaemonInfo) -> Diagnostic:
+    """The daemon has no frontend of the name, or not any more: an engine may switch it off."""
+    return Diagnostic(
+        code="daemon-lacks",
+        message=f"{info.address} ({info.version}) has no frontend {need.frontend}, which makes "
+        f"the stage {need.stage.ref.name}",
+        span=need.span,
+        hint="choose another daemon with --daemon, or enable it in the daemon's configuration",
+    )
+
+
+def frontend_failed(need: FrontendNeed, reason: str, span: Span | None) -> Diagnostic:
+    """A frontend could make nothing of a stage; ``span`` is in what it reads, a Dockerfile say."""
+    related = (Related(message="the stage is here", span=need.span),) if span else ()
+    return Diagnostic(
+        code="frontend-failed",
+        message=f"cannot make {need.stage.ref.name} by {need.what}: {' '.join(reason.split())}",
+        span=span or need.span,
+        related=related,
+    )
+
+
+def other_platforms(need: FrontendNeed, made: Sequence[str]) -> Diagnostic:
+    """A frontend has results, and none for the platform of the stage."""
+    return Diagnostic(
+        code="frontend-failed",
+        message=f"{need.what} made {need.stage.ref.name} for {', '.join(made)}, and not for "
+        f"{need.stage.platform}",
+        span=need.span,
+    )
+
+
+def no_config(need: FrontendNeed) -> Diagnostic:
+    """The daemon keeps an image config for itself (v0.7.0 and v0.7.1)."""
+    return Diagnostic(
+        code="daemon-lacks",
+        message=f"the daemon does not tell the image config of {need.stage.ref.name}: that needs "
+        "BuildKit v0.7.2",
+        span=need.span,
+        hint="choose another daemon with --daemon",
+    )
+
+
+def folder_twice(need: FrontendNeed, name: str) -> Diagnostic:
+    """Two folders of one name, of which a session can serve a single one."""
+    return Diagnostic(
+        code="name-twice",
+        message=f"{need.stage.ref.name} is made from a source {name}, and its frontend has "
+        "another folder of that name",
+        span=need.span,
+        hint=f"rename the source {name}",
     )
 
 

@@ -34,8 +34,9 @@ def look(
     """
     from buildfile.display import shown
     from buildfile.sites import opened
-    from buildfile.supplies import needed
+    from buildfile.supplies import needed, supplied
 
+    project = supplied(project, options.secrets, options.agents)
     target = bare(project, name)
     environment = options.variables()
     with (
@@ -43,7 +44,7 @@ def look(
         opened(options.daemon, display.say, environment) as sites,
     ):
         plan = sites.plan(project, [target])
-        used = needed(project, plan, options.secrets, options.agents)
+        used = needed(project, plan)
         sites.build(plan, display, *used, lambda job: _steer(job, path, show))
 
 

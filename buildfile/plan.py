@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,13 +16,15 @@ from buildfile.draft import Draft
 from buildfile.exports import Export
 from buildfile.failure import RefusedError
 from buildfile.foreign import foreign_platforms
+from buildfile.frontendstages import lack
 from buildfile.loopback import Loopback
 from daemon_shim import support
 from daemon_shim.info import DaemonInfo
 from daemon_shim.registry.served import Offer
 from translator.compile import compile_instances, layouts_used
-from translator.compiled import Compiled, ImageNeed, ResolvedImage
+from translator.compiled import Compiled, FrontendNeed, ImageNeed, ResolvedImage
 from translator.diagnostic import Diagnostic
+from translator.frontends import Compile, Frontends, frontend_alone, stages_made
 from translator.llb.capabilities import missing
 from translator.platform import Platform
 from translator.span import Span
@@ -38,7 +41,8 @@ class Job:
 
     ``name`` is shown to users, and unique in the plan. Each of ``parts`` is compiled from the one
     of ``instances`` beside it. ``note`` says why the daemon needs this job beside another. One that
-    is ``inner`` is made for other jobs, and its target is none of the user's.
+    is ``inner`` is made for other jobs, and its target is none of the user's. Where there are
+    ``calls``, frontends of the daemon make the parts in place of what those say.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Job:
     cache_imports: tuple[PlannedCache, ...]
     cache_exports: tuple[PlannedCache, ...]
     frontend_attrs: Mapping[str, str] = field(default_factory=dict)
+    calls: tuple[FrontendNeed, ...] = ()
     note: str = ""
     inner: bool = False
 
@@ -88,30 +93,31 @@ def plan(  # noqa: PLR0913 -- each is a setting of its own, by name
     no_cache: bool = False,
     environment: Mapping[str, str] = MappingProxyType({}),
     unique: str | None = None,
+    frontends: Callable[[Sequence[Instance], Compile], Frontends] = lambda *_: {},
 ) -> Plan:
     """Compile all jobs together, so that they share steps and each folder is sent once.
 
     ``environment`` may have SOURCE_DATE_EPOCH, and the keys of caches that are services on the web.
-    ``unique`` is as for ``compile_instances``, None for a new one. The plan can be carried out for
-    as long as ``loopback`` is open. Raises DaemonError where the daemon is lost.
+    ``unique`` is as for ``compile_instances``, None for a new one. ``frontends`` asks those of the
+    daemon for the stages that they make; without, these are not known. The plan can be carried out
+    for as long as ``loopback`` is open. Raises DaemonError where the daemon is lost.
     """
     instances = [instance for each in drafts for instance in each.instances]
     layouts = _Layouts.find(instances, info, loopback)
-    compiled = iter(
-        compile_instances(
-            instances,
-            images=images,
-            ignores=ignore_patterns(instances),
-            no_cache=no_cache or _uncached(drafts),
-            caps=info.llb_caps - {_LAYOUTS} if layouts.lack else info.llb_caps,
-            native=Platform.parse(info.default_platform) if info.default_platform else None,
-            unique=uuid.uuid4().hex if unique is None else unique,
-            layouts=layouts.names,
-            no_layouts=layouts.refusal,
-        )
+    compile_ = partial(
+        compile_instances,
+        images=images,
+        ignores=ignore_patterns(instances),
+        no_cache=no_cache or _uncached(drafts),
+        caps=info.llb_caps - {_LAYOUTS} if layouts.lack else info.llb_caps,
+        native=Platform.parse(info.default_platform) if info.default_platform else None,
+        unique=uuid.uuid4().hex if unique is None else unique,
+        layouts=layouts.names,
+        no_layouts=layouts.refusal,
     )
+    compiled = iter(compile_(instances, frontends=frontends(instances, compile_)))
     caches = _Caches(info=info, environment=environment, loopback=loopback)
-    jobs = tuple(_job(each, compiled, caches) for each in _named(drafts))
+    jobs = tuple(_job(each, compiled, caches, no_cache=no_cache) for each in _named(drafts))
     # Targets share stages, so a stage's fault comes once for each of them.
     refusals = [*layouts.refusals(jobs, info), *_refusals(jobs, drafts, info)]
     return Plan(
@@ -186,6 +192,8 @@ def _job(
     named: tuple[str, Draft],
     compiled: Iterator[Compiled],
     caches: _Caches,
+    *,
+    no_cache: bool,
 ) -> Job:
     name, each = named
     target = each.target
@@ -198,9 +206,20 @@ def _job(
         cache_imports=caches.imports(target.cache_imports),
         cache_exports=caches.exports(each.caches_out),
         frontend_attrs=_attestations(target),
+        calls=_calls(each, caches.info, fresh=no_cache or target.no_cache),
         note=each.note,
         inner=each.inner,
     )
+
+
+def _calls(each: Draft, info: DaemonInfo, *, fresh: bool) -> tuple[FrontendNeed, ...]:
+    """Frontends that make all of a job by themselves, where the daemon tells no graphs of them."""
+    if not support.reason(info, "frontend", "stages"):
+        return ()
+    calls = [frontend_alone(instance) for instance in each.instances]
+    more = {"no-cache": ""} if fresh else {}
+    alone = [replace(call, opts={**call.opts, **more}) for call in calls if call]
+    return tuple(alone) if len(alone) == len(calls) else ()
 
 
 # BuildKit attaches none by itself: "false" is what no option at all does (control, v0.11).
@@ -246,8 +265,15 @@ def _job_refusals(job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:
     for each in job.exports:
         if each.refusal:
             yield faults.lacks_output(each.output, each.refusal, info)
+    yield from _frontend_refusals(job, info)
     yield from _cache_refusals(job, info)
     yield from _attestation_refusals(job, info)
+
+
+def _frontend_refusals(job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:
+    for stage in stages_made(job.instances).values() if not job.calls else ():
+        if reason := lack(stage, info):
+            yield faults.lacks_frontend(stage, reason, info)
 
 
 def _cache_refusals(job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:

@@ -14,6 +14,7 @@ from buildfile.render import as_data, span_data
 from buildfile.runplan import RunPlan
 from daemon_shim import releases
 from translator.compiled import Compiled, Lowering
+from translator.llb.frontends import made_by
 from translator.selector import Selector
 from translator.stage import Instance
 
@@ -61,8 +62,13 @@ def _part_data(part: Compiled, instance: Instance) -> dict[str, Any]:
     return {
         "platform": str(part.platform),
         "stages": [
-            {"stage": name, "platform": platform, "worker": _selector_data(selector)}
-            for name, platform, selector in _stages(instance)
+            {
+                "stage": name,
+                "platform": platform,
+                "worker": _selector_data(selector),
+                "made-by": made_by,
+            }
+            for name, platform, selector, made_by in _stages(instance)
         ],
         "steps": list(part.names.values()),
         "lowerings": [_lowering_data(each) for each in part.lowerings],
@@ -79,15 +85,20 @@ def _lowering_data(lowering: Lowering) -> dict[str, Any]:
     }
 
 
-def _stages(instance: Instance) -> dict[tuple[str, str, Selector | None], None]:
-    """Each stage with its platform and selector, in the order of the build.
+def _stages(instance: Instance) -> dict[tuple[str, str, Selector | None, str], None]:
+    """Each stage with its platform, its selector and its frontend, in the order of the build.
 
     Variants of one are not told of.
     """
     return {
-        (ref.name, str(stage.platform), instance.selector(stage)): None
+        (ref.name, str(stage.platform), instance.selector(stage), made_by(stage)): None
         for ref, stage in instance.stages.items()
     }
+
+
+def _stage_text(name: str, platform: str, selector: Selector | None, made_by: str) -> str:
+    words = [platform, f"worker {selector}" if selector else "", made_by]
+    return f"{name} ({', '.join(filter(None, words))})"
 
 
 def _selector_data(selector: Selector | None) -> dict[str, Any] | None:
@@ -133,10 +144,7 @@ def _lines(name: str, plan: Plan, placed: Mapping[str, Placed]) -> Iterator[str]
         if named and job.target.name in placed:
             yield f"  on {name}: {placed[job.target.name].why}"
         for part, instance in zip(job.parts, job.instances, strict=True):
-            stages = (
-                f"{name} ({platform}, worker {selector})" if selector else f"{name} ({platform})"
-                for name, platform, selector in _stages(instance)
-            )
+            stages = (_stage_text(*each) for each in _stages(instance))
             yield f"  for {part.platform}"
             yield f"    stages  {', '.join(stages)}"
             yield from (f"    {name}" for name in part.names.values())

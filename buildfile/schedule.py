@@ -126,7 +126,8 @@ class Schedule:
         for stop in stops:
             shape = partial(_shaped, stop)
             drafts += draft(self._project, [stop.target], site.daemon.info(), site.epoch, shape)
-        made = site.plan(drafts, no_cache=self._no_cache, unique=self._unique)
+        frontends = site.frontends(self._project)
+        made = site.plan(drafts, frontends, no_cache=self._no_cache, unique=self._unique)
         for leg, job in zip(legs, made.jobs, strict=False):  # the others are of targets
             leg.jobs.append(job)
         return made

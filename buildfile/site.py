@@ -10,10 +10,12 @@ from buildfile.loopback import Loopback
 
 if TYPE_CHECKING:
     from buildfile.draft import Draft
+    from buildfile.frontendstages import FrontendStages
     from buildfile.plan import Plan
     from daemon_shim.client import Daemon
     from daemon_shim.registry.client import RegistryClient
     from daemon_shim.session.auth import Auth
+    from translator.project import Project
 
 EPOCH = "SOURCE_DATE_EPOCH"
 
@@ -37,14 +39,35 @@ class Site:
         """SOURCE_DATE_EPOCH, '' when not set."""
         return self.environment.get(EPOCH, "")
 
+    def frontends(self, project: Project) -> FrontendStages:
+        """The daemon's frontends, for the stages of a project.
+
+        They get what their stages name of the project's secrets and agents.
+        """
+        from buildfile.frontendstages import FrontendStages
+        from buildfile.supplies import gather, named
+
+        return FrontendStages(
+            daemon=self.daemon,
+            supply=lambda secrets, agents: gather(
+                *named(project, [secrets], [agents]), self.logins, self.environment
+            ),
+        )
+
     def plan(
-        self, drafts: Sequence[Draft], *, no_cache: bool = False, unique: str | None = None
+        self,
+        drafts: Sequence[Draft],
+        frontends: FrontendStages,
+        *,
+        no_cache: bool = False,
+        unique: str | None = None,
     ) -> Plan:
-        """Plan jobs: images resolved, everything compiled, nothing built.
+        """Plan jobs: images resolved, frontends asked, everything compiled, nothing built.
 
         Caches in registries are looked up for a daemon that would fail without them. ``unique`` is
-        as for ``compile_instances``. Raises InvalidFileError and BuildFailedError (an image that
-        cannot be resolved).
+        as for ``compile_instances``. Raises InvalidFileError, RefusedError (a frontend that the
+        daemon has not) and BuildFailedError (an image that cannot be resolved, or a frontend that
+        fails).
         """
         from buildfile.caches import forgives
         from buildfile.cachesearch import searched
@@ -66,6 +89,7 @@ class Site:
             no_cache=no_cache,
             environment=self.environment,
             unique=unique,
+            frontends=frontends,
         )
         return made if forgives(made.info) else searched(made, self._registries())
 

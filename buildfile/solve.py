@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import threading
 import uuid
@@ -12,12 +11,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from buildfile import serving
 from buildfile.cacheexport import CacheError, CacheExport
 from buildfile.cachefolder import CacheFolder
 from buildfile.caches import options
 from buildfile.exports import STDOUT, Export, is_layout
 from buildfile.ocilayout import LayoutError
 from buildfile.plan import Job
+from buildfile.serving import frontend_folders
 from buildfile.supplies import Supplies
 from daemon_shim.client import Daemon
 from daemon_shim.errors import CancelledError, DaemonError
@@ -29,7 +30,6 @@ from daemon_shim.session.filesend import FileSend
 from daemon_shim.session.filesync import FileSync, LocalFolder, SourceFault
 from daemon_shim.session.host import SessionHost
 from daemon_shim.session.ingest import Ingest
-from daemon_shim.session.memory import MemoryFolder
 from daemon_shim.session.outputs import FileOutput, FolderOutput, Output, StreamOutput
 from daemon_shim.session.service import Service
 from translator.reference import Reference
@@ -96,7 +96,9 @@ class Solving:
         self._steer = steer or Steer(builder=deliver(job))
         self._is_plain = not steer and _is_plain(job)
         self._daemon = daemon
-        self._supplies = supplies
+        call = next(iter(job.calls), None)
+        # What a frontend by itself asks for is not seen from here.
+        self._supplies = supplies.only(call.secrets, call.ssh) if call else supplies
         self._tell = tell
         self._lock = threading.Lock()
         self._cancelled = False
@@ -170,14 +172,7 @@ class Solving:
             Content(_stores(self._job), self._ingests(), _documents(self._job)),
             *self._supplies.services(),
         ]
-        root = str(Path.cwd())
-        with SessionHost(
-            self._daemon.wire.transport,
-            services,
-            name=Path(root).name or "root",
-            shared_key=_shared_key(root),
-            on_lost=lambda _: self.cancel(),
-        ) as session:
+        with serving.session(self._daemon, services, lambda _: self.cancel()) as session:
             try:
                 return self._solved(session.id)
             except DaemonError as error:
@@ -200,8 +195,7 @@ class Solving:
             entitlements=(*self._job.entitlements, *self._steer.entitlements),
         )
         if self._is_plain:
-            definition = self._job.parts[0].definition
-            return self._watched(self._daemon.start(replace(request, definition=definition)))
+            return self._watched(self._daemon.start(_plain(request, self._job)))
         from daemon_shim.gateway import BuilderRun, GatewayBuild
 
         steer = self._steer
@@ -236,6 +230,11 @@ class Solving:
 def deliver(job: Job) -> Builder:
     """The builder of a job: each platform's tree, together with their image configs."""
     imports = options(job.cache_imports)
+    if job.calls:
+        call = job.calls[0]
+        return lambda client: client.solve(
+            frontend=call.frontend, opts=call.opts, evaluate=False, cache_imports=imports
+        )
 
     def build(client: Client) -> Result:
         from daemon_shim.results import Result
@@ -256,8 +255,23 @@ def deliver(job: Job) -> Builder:
 
 
 def _is_plain(job: Job) -> bool:
-    """Whether a definition alone says all: one platform, and no image that wants a config."""
-    return len(job.parts) == 1 and not any(each.is_image for each in job.exports)
+    """Whether a definition alone says all: one platform, and no image that wants a config.
+
+    A frontend that works by itself says all, too.
+    """
+    return bool(job.calls) or (
+        len(job.parts) == 1 and not any(each.is_image for each in job.exports)
+    )
+
+
+def _plain(request: SolveRequest, job: Job) -> SolveRequest:
+    """The request for all that a job says."""
+    if not job.calls:
+        return replace(request, definition=job.parts[0].definition)
+    call = job.calls[0]
+    platforms = ",".join(str(each.stage.platform) for each in job.calls)
+    attrs = {**request.frontend_attrs, **call.opts, "platform": platforms}
+    return replace(request, frontend=call.frontend, frontend_attrs=attrs)
 
 
 def _store(job: Job) -> LayoutStore | None:
@@ -286,22 +300,14 @@ def _output(planned: Export) -> Output | None:
     return FileOutput(planned.dest, archived=archived)
 
 
-def _folders(job: Job) -> dict[str, LocalFolder | MemoryFolder]:
-    folders: dict[str, LocalFolder | MemoryFolder] = {}
-    for part in job.parts:
-        for use in part.locals:
-            folders[use.name] = LocalFolder(
-                path=use.path, include=use.include, exclude=use.exclude, follow=use.follow
-            )
-        for program in part.programs:
-            folders[program.name] = MemoryFolder({program.file: program.data})
-    return folders
+def _folders(job: Job) -> serving.Folders:
+    given = {name: each for call in job.calls for name, each in frontend_folders(call).items()}
+    return {**serving.folders(job.parts), **given}
 
 
 def _stores(job: Job) -> dict[str, Path]:
-    layouts = {f"oci:{id_}": path for part in job.parts for id_, path in part.stores.items()}
-    caches = {each.store: each.folder for each in job.cache_imports if each.store}
-    return {name: Path(path) for name, path in {**layouts, **caches}.items()}
+    caches = {each.store: Path(each.folder) for each in job.cache_imports if each.store}
+    return {**serving.layouts(job.parts), **caches}
 
 
 def _documents(job: Job) -> dict[str, dict[str, bytes]]:
@@ -312,11 +318,6 @@ def _documents(job: Job) -> dict[str, dict[str, bytes]]:
             made = {document.digest: document.data for document in each.documents}
             found.setdefault(each.store, {}).update(made)
     return found
-
-
-def _shared_key(folder: str) -> str:
-    """Tells a daemon which earlier transfers of the same folder it may build upon."""
-    return hashlib.sha256(f"{uuid.getnode()}:{folder}".encode()).hexdigest()
 
 
 def _cause(

@@ -7,8 +7,8 @@ a run use.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -36,6 +36,14 @@ class Supplies:
     agents: Mapping[str, Agent] = field(repr=False)
     logins: Auth = field(repr=False)
 
+    def only(self, secrets: Collection[str], agents: Collection[str]) -> Supplies:
+        """Those with these ids."""
+        return replace(
+            self,
+            secrets={id_: each for id_, each in self.secrets.items() if id_ in secrets},
+            agents={id_: each for id_, each in self.agents.items() if id_ in agents},
+        )
+
     def services(self) -> list[Service]:
         """The session services that serve them."""
         from daemon_shim.session.secrets import Secrets
@@ -56,15 +64,27 @@ def read_logins(environment: Mapping[str, str]) -> Auth:
         raise UsageError(str(error)) from error
 
 
-def needed(
-    project: Project, plan: RunPlan, secrets: Iterable[Secret], agents: Iterable[SshAgent]
-) -> tuple[list[Secret], list[SshAgent]]:
-    """What a plan's steps ask for. ``secrets`` and ``agents`` stand in for the project's."""
-    known = {**project.secrets, **{each.id: each for each in secrets}}
-    sockets = {**project.ssh, **{each.id: each for each in agents}}
+def supplied(project: Project, secrets: Iterable[Secret], agents: Iterable[SshAgent]) -> Project:
+    """The project with ``secrets`` and ``agents`` in place of its own with the same ids."""
+    return replace(
+        project,
+        secrets={**project.secrets, **{each.id: each for each in secrets}},
+        ssh={**project.ssh, **{each.id: each for each in agents}},
+    )
+
+
+def needed(project: Project, plan: RunPlan) -> tuple[list[Secret], list[SshAgent]]:
+    """What a plan's steps ask for."""
     parts = [part for job in plan.jobs for part in job.parts]
     wanted = (*(part.secrets for part in parts), *(job.target.secrets for job in plan.jobs))
-    return _used(known, wanted), _used(sockets, (part.ssh for part in parts))
+    return named(project, wanted, (part.ssh for part in parts))
+
+
+def named(
+    project: Project, secrets: Iterable[Iterable[str]], agents: Iterable[Iterable[str]]
+) -> tuple[list[Secret], list[SshAgent]]:
+    """The secrets and agents of a project with ids that are in these groups."""
+    return _used(project.secrets, secrets), _used(project.ssh, agents)
 
 
 def _used(known: Mapping[str, T], groups: Iterable[Iterable[str]]) -> list[T]:

@@ -13,18 +13,22 @@ DaemonError
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceRange:
-    """A place in a source that the definition carried; lines and characters as sent (1, 0)."""
+    """A place in a source that the definition carried; lines and characters as sent (1, 0).
+
+    ``text`` is all of the source, where the daemon tells it.
+    """
 
     file: str
     start_line: int
     start_character: int
     end_line: int
     end_character: int
+    text: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

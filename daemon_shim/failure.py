@@ -6,6 +6,7 @@ Up to v0.7 a status is bare and mostly UNKNOWN. From v0.8 its details carry JSON
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -176,13 +177,22 @@ def _json(data: bytes) -> object:
 def _ranges(failure: Failure) -> Iterator[SourceRange]:
     for source in failure.find("Source"):
         info, ranges = source.get("info"), source.get("ranges")
-        file = _string(info, "filename") if isinstance(info, dict) else ""
+        told = info if isinstance(info, dict) else {}
+        file, text = _string(told, "filename"), _text(_string(told, "data"))
         for entry in ranges if isinstance(ranges, list) else ():
             if isinstance(entry, dict):
-                yield _range(file, entry)
+                yield _range(file, text, entry)
 
 
-def _range(file: str, entry: Mapping[str, Any]) -> SourceRange:
+def _text(data: str) -> str:
+    """Bytes as JSON has them."""
+    try:
+        return base64.b64decode(data).decode("utf-8", "replace")
+    except ValueError:
+        return ""
+
+
+def _range(file: str, text: str, entry: Mapping[str, Any]) -> SourceRange:
     start, end = _position(entry, "start"), _position(entry, "end")
     return SourceRange(
         file=file,
@@ -190,6 +200,7 @@ def _range(file: str, entry: Mapping[str, Any]) -> SourceRange:
         start_character=start[1],
         end_line=end[0] or start[0],
         end_character=end[1],
+        text=text,
     )
 
 

@@ -19,7 +19,7 @@ from daemon_shim.info import TYPED_CACHES, Api, DaemonInfo, ImageStore
 from daemon_shim.releases import Release
 
 Kind: TypeAlias = Literal[
-    "exporter", "cache-export", "cache-import", "several", "source", "builder"
+    "exporter", "cache-export", "cache-import", "several", "source", "builder", "frontend"
 ]
 
 _ALL = frozenset(ImageStore)
@@ -84,6 +84,11 @@ ROWS: dict[tuple[Kind, str], Row] = {
         "source from an OCI layout", (0, 11, 0), _WITH_CONTENT, "source.ocilayout"
     ),
     ("builder", "containers"): _row("container beside steps", (0, 8, 0), capability="gateway.exec"),
+    ("frontend", "stages"): _row(
+        "stage of a frontend among others", (0, 7, 0), _ALL, "frontend.inputs"
+    ),
+    # frontend/dockerfile/builder/build.go
+    ("frontend", "contexts"): _row("Dockerfile with contexts", (0, 10, 0)),
 }
 
 

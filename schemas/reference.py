@@ -108,6 +108,9 @@ _VALUES: Mapping[str, str] = MappingProxyType(
         "command": "list of texts",
         "command-or-line": "list of texts, or text",
         "pairs": "map of texts",
+        "network": "one of `sandbox`, `host`, `none`",
+        "entitlements": "list of texts",
+        "origins": "map of stages and sources",
         "environment": "map of texts, or list of `NAME=VALUE`",
     }
 )
@@ -121,6 +124,9 @@ _WHERE: Mapping[str, str] = MappingProxyType(
         "source": "sources.NAME",
         "stage": "stages.NAME",
         "diff": "stages.NAME.diff",
+        "dockerfile": "dockerfile",
+        "place": "dockerfile.file",
+        "frontend": "stages.NAME.frontend",
         "step": "stages.NAME.steps[]",
         "copy": "copy",
         "mkdir": "mkdir",

@@ -1,8 +1,9 @@
 """Typed stages to LLB: the back half of the translation in two functions.
 
-``images_needed`` says what must be asked of a daemon or a registry, ``compile_instances`` does
-the rest without asking anybody. The way: stages -> graph (``translator.llb.assemble``) -> graph for
-this daemon (``translator.llb.lower``) -> bytes (``translator.llb.marshal``).
+``images_needed`` says what must be asked of a daemon or a registry, and so does
+``translator.frontends``; ``compile_instances`` does the rest without asking anybody. The way:
+stages -> graph (``translator.llb.assemble``) -> graph for this daemon (``translator.llb.lower``) ->
+bytes (``translator.llb.marshal``).
 """
 
 from __future__ import annotations
@@ -10,13 +11,21 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
+from typing import TypeAlias
 
-from translator.compiled import Compiled, ImageNeed, Lowering, Need, Program, ResolvedImage
+from translator.compiled import (
+    Compiled,
+    ImageNeed,
+    Lowering,
+    Need,
+    Program,
+    ResolvedFrontend,
+    ResolvedImage,
+)
 from translator.diagnostic import Diagnostic, InvalidFileError
 from translator.llb.assemble import Assembly, Options, assemble
 from translator.llb.capabilities import FEATURES
-from translator.llb.graph import Detour, ExecOp, Payload, SessionFile, SourceOp, Use
-from translator.llb.imageconfig import ImageConfig
+from translator.llb.graph import Detour, ExecOp, ForeignOp, Payload, SessionFile, SourceOp, Use
 from translator.llb.lower import Terms, lower
 from translator.llb.marshal import Definition, marshal
 from translator.llb.sources import image_need, store_id
@@ -32,7 +41,10 @@ from translator.stage import (
     Origin,
     Run,
     Stage,
+    StageRef,
 )
+
+Frontends: TypeAlias = Mapping[StageRef, ResolvedFrontend]
 
 _NOTHING: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 _NO_IMAGES: Mapping[ImageNeed, ResolvedImage] = MappingProxyType({})
@@ -58,7 +70,7 @@ def images_needed(instances: Iterable[Instance]) -> tuple[ImageNeed, ...]:
 
 def layouts_used(instances: Iterable[Instance]) -> Mapping[str, str]:
     """The folders of the OCI layouts that stages use, by the id of the store."""
-    origins = (origin for stage in _stages(instances) for origin in (stage.origin, *_copied(stage)))
+    origins = (origin for stage in _stages(instances) for origin in (*stage.bases, *_copied(stage)))
     return {
         store_id(origin): origin.path for origin in origins if isinstance(origin, OciLayoutSource)
     }
@@ -77,6 +89,7 @@ def compile_instances(  # noqa: PLR0913 -- each is a setting of its own, by name
     no_layouts: str = "",
     session: str = "",
     helpers: str = "",
+    frontends: Frontends = MappingProxyType({}),
 ) -> tuple[Compiled, ...]:
     """Compile instances together, so that they share what is equal. One result for each.
 
@@ -90,13 +103,19 @@ def compile_instances(  # noqa: PLR0913 -- each is a setting of its own, by name
     ``layouts`` are names under which registries have OCI layouts, by the id of the store, for a
     daemon that lacks ``source.ocilayout``; ``no_layouts`` says why there are none.
     ``session`` is the one that ``served`` folders come from, and ``helpers`` an image that holds
-    helper programs where this package keeps them, for when that session sends none.
+    helper programs where this package keeps them, for when that session sends none. ``frontends``
+    are what frontends made of their stages; one without is a vertex that no daemon can build.
 
     Raises InvalidFileError with every fault, KeyError for an OCI layout whose digest is unknown,
     ValueError for an image config that is none.
     """
     options = Options(
-        images=images, ignores=ignores, no_cache=no_cache, unique=unique, session=session
+        images=images,
+        ignores=ignores,
+        no_cache=no_cache,
+        unique=unique,
+        session=session,
+        frontends=frontends,
     )
     terms = Terms(
         caps=caps,
@@ -149,13 +168,13 @@ def _compiled(
     programs: Mapping[str, Program],
     instance: Instance,
     definition: Definition,
-    config: ImageConfig,
+    config: bytes,
 ) -> Compiled:
     session = _Session(definition.payloads)
     return Compiled(
         platform=instance.platform,
         definition=definition.data,
-        image_config=config.encode(instance.platform),
+        image_config=config,
         vertices=len(definition.payloads),
         spans=definition.spans,
         names=definition.names,
@@ -214,6 +233,8 @@ class _Session:
                 self._source(payload)
             elif isinstance(payload, ExecOp):
                 self._exec(payload)
+            elif isinstance(payload, ForeignOp):
+                self._foreign(payload)
 
     def _source(self, source: SourceOp) -> None:
         scheme, _, name = source.identifier.partition("://")
@@ -227,6 +248,12 @@ class _Session:
         }
         for key, value in source.attrs:
             attributes.get(key, set()).add(value)
+
+    def _foreign(self, op: ForeignOp) -> None:
+        self.locals.update(filter(None, (op.local,)))
+        self.secrets.update(op.secrets)
+        self.ssh.update(op.ssh)
+        self.entitlements.update(op.entitlements)
 
     def _exec(self, op: ExecOp) -> None:
         self.secrets.update(secret.id for secret in op.secret_env)

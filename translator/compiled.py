@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from translator.platform import Platform
 from translator.span import Span
-from translator.stage import ResolveMode
+from translator.stage import ResolveMode, Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,19 @@ class ResolvedImage:
     digest: str
     config: bytes
     note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedFrontend:
+    """What a frontend made of a stage: the answer to a ``FrontendNeed``.
+
+    ``definition`` is a serialised ``pb.Definition``, empty for the empty tree; ``config`` an image
+    config as JSON, empty for none. ``inputs`` are the definitions that it was given, by name.
+    """
+
+    definition: bytes
+    config: bytes = b""
+    inputs: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,3 +163,25 @@ class Compiled:
             if told and 0 < int(told[1]) <= len(several):
                 return several[int(told[1]) - 1], tuple(_STEP_TOLD.sub("", each) for each in log)
         return JoinedStep(name=self.names[vertex], spans=self.spans.get(vertex, ())), log
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontendNeed:
+    """A stage that a frontend of the daemon makes, and what it is asked with.
+
+    ``frontend`` is ``dockerfile.v0`` or ``gateway.v0``. ``inputs`` are graphs by the names that it
+    has for them, ``folders`` the client's folders that it may read as local sources, ``texts`` the
+    same made of text: names and contents. Of secrets and agents it may ask for these alone.
+    ``what`` is it in a message.
+    """
+
+    stage: Stage
+    frontend: str
+    opts: Mapping[str, str]
+    inputs: Mapping[str, Compiled]
+    folders: Mapping[str, LocalUse]
+    texts: Mapping[str, Mapping[str, bytes]]
+    secrets: tuple[str, ...] = ()
+    ssh: tuple[str, ...] = ()
+    what: str
+    span: Span

@@ -195,10 +195,12 @@ class _Loader:
         self._workers = {name: workers.get(name) for name in _nodes(top, "workers")}
         sources, stage_tables = _nodes(top, "sources"), _tables(top, "stages")
         self._check_names(top)
-        stages = Stages(stage_tables, sources, scope, self._reading, self._found.misshapen)
-        targets, names = self._targets(top, tables, stage_tables, scope)
+        targets, names, dockerfiles = self._targets(top, tables, stage_tables, scope)
+        self._check_dockerfiles(top, dockerfiles)
+        made = {**dockerfiles, **stage_tables}
+        stages = Stages(made, sources, scope, self._reading, self._found.misshapen)
         groups = read_groups(_nodes(top, "groups"), names, scope, self._found)
-        self._check_stages(stages, targets, stage_tables, scope)
+        self._check_stages(stages, targets, made, scope)
         return Project(
             name=self._name(top, scope),
             files=tuple(
@@ -267,12 +269,21 @@ class _Loader:
                 spans = second[name].key.span, first[name].key.span
                 self._found.add(name_faults.name_twice(name, nouns, *spans))
 
+    def _check_dockerfiles(self, top: Table, dockerfiles: Mapping[str, Table]) -> None:
+        """A target with a Dockerfile is a stage of its name, which nothing else may have."""
+        for section, noun in (("stages", "stage"), ("sources", "source")):
+            entries = _section(top, section)
+            for name in dockerfiles.keys() & entries.keys():
+                spans = dockerfiles[name].entries["dockerfile"].key.span, entries[name].key.span
+                nouns = (noun, "target with a dockerfile")
+                self._found.add(name_faults.name_twice(name, nouns, *spans))
+
     # --- targets ---------------------------------------------------------------------------------
 
     def _targets(
         self, top: Table, tables: Mapping[str, Table], stages: Mapping[str, Table], scope: Scope
-    ) -> tuple[dict[str, tuple[Target, ...]], tuple[str, ...]]:
-        """The targets, and the names of all of them and their variants."""
+    ) -> tuple[dict[str, tuple[Target, ...]], tuple[str, ...], Mapping[str, Table]]:
+        """The targets, the names of all of them and their variants, and their Dockerfiles."""
         inputs = self._inputs
         overrides = parse(inputs.overrides, inputs.fields, self._folder, self._found)
         resolved, circular = resolve(tables, overrides, scope, self._found)
@@ -290,7 +301,7 @@ class _Loader:
             if not is_abstract(table)
         }
         check_names(overrides, tuple(dict.fromkeys((*tables, *reader.names))), self._found)
-        return targets, tuple(dict.fromkeys((*targets, *reader.names)))
+        return targets, tuple(dict.fromkeys((*targets, *reader.names))), reader.dockerfiles
 
     # --- stages ----------------------------------------------------------------------------------
 

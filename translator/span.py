@@ -21,12 +21,13 @@ class SourceFile:
 
     ``name`` is what diagnostics print (as the user gave it, or relative to the working folder;
     ``<stdin>`` for standard input), ``folder`` is the absolute folder that the file's relative
-    paths start from.
+    paths start from. ``language`` is what daemons keep about it, beside its text.
     """
 
     name: str
     folder: str
     text: str = field(repr=False)
+    language: str = "YAML"
 
     @cached_property
     def lines(self) -> list[str]:

@@ -379,6 +379,59 @@ class Diff:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Dockerfile:
+    """What the daemon's Dockerfile frontend makes of a Dockerfile.
+
+    It is the file ``file`` of ``place`` (None: of the context), or, where that is not '', the text
+    ``inline``. ``contexts`` stand in for names in it. Of the project's secrets and agents, its
+    steps may ask for ``secrets`` and ``ssh`` alone, and ``entitlements`` is all they may do beyond
+    the usual.
+    """
+
+    context: Origin
+    file: str = "Dockerfile"
+    place: Origin | None = None
+    inline: str = ""
+    target: str = ""
+    args: Env = ()
+    contexts: tuple[tuple[str, Origin], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    network: NetworkMode | None = None
+    no_cache: bool = False
+    secrets: tuple[str, ...] = ()
+    ssh: tuple[str, ...] = ()
+    entitlements: tuple[str, ...] = ()
+    span: Span
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """All that it is made from."""
+        place = () if self.place is None else (self.place,)
+        return (self.context, *place, *(origin for _, origin in self.contexts))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frontend:
+    """What a frontend in the image ``image`` makes of ``inputs``, which it knows by name.
+
+    The rest is as for ``Dockerfile``.
+    """
+
+    image: str
+    opts: tuple[tuple[str, str], ...] = ()
+    inputs: tuple[tuple[str, Origin], ...] = ()
+    secrets: tuple[str, ...] = ()
+    ssh: tuple[str, ...] = ()
+    entitlements: tuple[str, ...] = ()
+    span: Span
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """All that it is made from."""
+        return tuple(origin for _, origin in self.inputs)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Healthcheck:
     """An image's health check; times in nanoseconds, 0 for the engine's default."""
 
@@ -416,13 +469,14 @@ class ImageOptions:
 class Stage:
     """One stage for one platform. ``workdir``, ``env``... are the defaults of its steps.
 
-    A stage that merges or compares others has neither. ``worker`` says where it is built.
-    ``config`` is the JSON of the image config that it begins with, empty for that of its origin.
+    A stage that merges or compares others has neither, nor has one that a frontend makes.
+    ``worker`` says where it is built. ``config`` is the JSON of the image config that it begins
+    with, empty for that of its origin.
     """
 
     ref: StageRef
     platform: Platform
-    origin: Origin | Merge | Diff
+    origin: Origin | Merge | Diff | Dockerfile | Frontend
     steps: tuple[Step, ...] = ()
     workdir: str = ""
     env: Env = ()
@@ -436,12 +490,17 @@ class Stage:
 
     @property
     def bases(self) -> tuple[Origin, ...]:
-        """All that it begins with. The platform is that of the first, and so is the config."""
+        """All that it begins with. The platform is that of the first, and so is the config.
+
+        But what a frontend makes has a config of its own.
+        """
         if isinstance(self.origin, Merge):
             inputs = self.origin.inputs
             return tuple(sorted(inputs, key=lambda each: isinstance(each, Scratch)))
         if isinstance(self.origin, Diff):
             return self.origin.upper, self.origin.lower
+        if isinstance(self.origin, Dockerfile | Frontend):
+            return self.origin.origins
         return (self.origin,)
 
 

@@ -72,13 +72,18 @@ def _definition(
     from buildfile.contexts import ignore_patterns
     from buildfile.images import resolve_layouts
     from translator.compile import compile_instances, images_needed
+    from translator.frontends import stages_made
 
     target = _target(project, targets, platform)
     instance = _instance(project, target, platform, f"linux/{os.uname().machine}")
     needs = images_needed([instance])
     known = resolve_layouts(needs)
-    if choice and (choice.address or len(known) < len(needs)):
+    made = stages_made([instance])
+    if choice and (choice.address or made or len(known) < len(needs)):
         return _asked(project, target, platform, choice)
+    if made:
+        names = ", ".join(ref.name for ref in made)
+        raise UsageError(f"frontends of a daemon make {names}", hint="leave --offline out")
     ignores = ignore_patterns([instance])
     (compiled,) = compile_instances([instance], images=known, ignores=ignores)
     return compiled.definition
@@ -94,7 +99,7 @@ def _asked(project: Project, target: Target, platform: str | None, choice: Daemo
         native = site.daemon.info().default_platform or "linux/amd64"
         instance = _instance(project, target, platform, native)
         draft = Draft(target=_bare(target), instances=(instance,), exports=(), caches_out=())
-        made = site.plan([draft], unique="")
+        made = site.plan([draft], site.frontends(project), unique="")
     made.require()
     return made.jobs[0].parts[0].definition
 

@@ -11,7 +11,6 @@ from buildfile.syntax.contexts import NOWHERE
 from daemon_shim import errdefs
 from daemon_shim.errors import SolveFailedError, SourceRange
 from translator.diagnostic import Diagnostic
-from translator.llb.marshal import LANGUAGE
 from translator.span import Span
 
 if TYPE_CHECKING:
@@ -24,7 +23,8 @@ def told(diagnostics: Iterable[Diagnostic]) -> SolveFailedError:
     text = "\n\n".join(map(render.to_text, known)).removeprefix("error: ")
     spans = dict.fromkeys(each.span for each in known if each.span and each.span.file.text)
     sources = [
-        errdefs.Source(text=span.file.text, language=LANGUAGE, place=_range(span)) for span in spans
+        errdefs.Source(text=span.file.text, language=span.file.language, place=_range(span))
+        for span in spans
     ]
     # Whoever hands an error on turns them round, and the daemon is the only one to do it.
     return errdefs.invalid(text, reversed(sources))

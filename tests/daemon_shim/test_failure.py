@@ -58,10 +58,20 @@ def test_vertex_and_places_come_from_the_details(line: str, character: str) -> N
     assert (error.vertex, error.code, error.exit_code) == (DIGEST, "UNKNOWN", 3)
     assert error.ranges == (
         SourceRange(
-            file="buildfile.yaml", start_line=3, start_character=2, end_line=4, end_character=9
+            file="buildfile.yaml",
+            start_line=3,
+            start_character=2,
+            end_line=4,
+            end_character=9,
+            text="a",
         ),
         SourceRange(
-            file="buildfile.yaml", start_line=7, start_character=0, end_line=7, end_character=0
+            file="buildfile.yaml",
+            start_line=7,
+            start_character=0,
+            end_line=7,
+            end_character=0,
+            text="a",
         ),
     )
 

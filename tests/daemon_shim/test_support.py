@@ -40,6 +40,8 @@ def test_an_engine_on_graphdrivers_keeps_what_it_can_do_without_content() -> Non
         "cache-import local",
         "several exporters",
         "several cache-exports",
+        "frontend stages",
+        "frontend contexts",
     }
 
 

@@ -44,6 +44,18 @@ def look(client: Client) -> Result:
     return client.solve(run(script, image).definition)
 
 
+def take(client: Client) -> Result:
+    """Read what is given, and solve with what was read."""
+    given = client.inputs()["tree"]
+    ref = client.solve(given).ref
+    told = {
+        "names": [entry.name for entry in ref.read_dir("/")],
+        "word": ref.read_file("/word").decode(),
+    }
+    script = f"cat >/told <<'END'\n{json.dumps(told)}\nEND\n"
+    return client.solve(run(script, client.opts["image"]).definition, evaluate=False)
+
+
 def fail(client: Client) -> Result:
     """A step that fails."""
     return client.solve(run("echo no; exit 5", client.opts["image"]).definition)
@@ -146,6 +158,7 @@ def _terminal(client: Client, mounts: list[Mount]) -> str:
 
 CASES: dict[str, Callable[[Client], Result]] = {
     "look": look,
+    "take": take,
     "fail": fail,
     "raise": raise_,
     "leave": leave,

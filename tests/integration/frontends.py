@@ -31,14 +31,17 @@ def push(registry: str, builder: str = CASES, *modules: Path) -> str:
     base = bases.pythons().get(version)
     if not base:
         raise UnavailableError(f"no Debian at hand has Python {version}")
-    entrypoint = ("/usr/bin/python3", "-m", "buildfile.frontend", builder)
+    config = {
+        "Entrypoint": ["/usr/bin/python3", "-m", "buildfile.frontend", builder],
+        "Labels": {"moby.buildkit.frontend.caps": "moby.buildkit.frontend.inputs"},
+    }
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as tar:
         for path, name in (*_files(), *((each, each.name) for each in modules)):
             entry = tarfile.TarInfo(f"{_PLACE}/{name}")
             entry.size = path.stat().st_size
             tar.addfile(entry, io.BytesIO(path.read_bytes()))
-    layout = bases.layout(base, [data.getvalue()], entrypoint)
+    layout = bases.layout(base, [data.getvalue()], config)
     return bases.push_layout(layout, f"{registry}/frontend/{builder.partition(':')[0]}:{image.TAG}")
 
 

@@ -12,9 +12,11 @@ import subprocess
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from tests.real import debian, fleet, image
 from tests.real.cache import cache_folder
@@ -79,13 +81,15 @@ def _python(suite: str, version: str, *more: str) -> Base:
     )
 
 
-def layout(base: Base, upper: Sequence[bytes] = (), entrypoint: Sequence[str] = ()) -> Path:
+def layout(
+    base: Base, upper: Sequence[bytes] = (), config: Mapping[str, Any] = MappingProxyType({})
+) -> Path:
     """Return the OCI layout of a base image, tagged ``image.TAG``.
 
-    ``upper`` are layers above it, as tar archives. Raises UnavailableError if its packages cannot
-    be had.
+    ``upper`` are layers above it, as tar archives, and ``config`` is laid over its config. Raises
+    UnavailableError if its packages cannot be had.
     """
-    recipe = zlib.crc32(Path(__file__).read_bytes() + repr(entrypoint).encode())
+    recipe = zlib.crc32(Path(__file__).read_bytes() + repr(dict(config)).encode())
     for layer in upper:
         recipe = zlib.crc32(layer, recipe)
     folder = cache_folder() / "bases" / f"{base.name}-{recipe:08x}"
@@ -96,7 +100,7 @@ def layout(base: Base, upper: Sequence[bytes] = (), entrypoint: Sequence[str] = 
     folder.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as work:
         layers = [_layer(base, files), *upper]
-        image.write_layout(Path(work, "layout"), busybox, upper=layers, entrypoint=entrypoint)
+        image.write_layout(Path(work, "layout"), busybox, upper=layers, config=config)
         try:
             Path(work, "layout").rename(folder)
         except OSError:  # another run was first; its layout is as good

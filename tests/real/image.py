@@ -13,8 +13,9 @@ import json
 import platform
 import subprocess
 import tarfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 TAG = "1"
@@ -47,19 +48,20 @@ def write_layout(
     busybox: Path,
     *,
     upper: Iterable[bytes] = (),
-    entrypoint: Sequence[str] = (),
+    config: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
     """Write the OCI layout of the base image to ``folder``; return its manifest's digest.
 
     ``busybox`` is a statically linked busybox for this machine, ``upper`` are layers above it, as
-    tar archives. The layout's only manifest is tagged ``TAG``.
+    tar archives, and ``config`` is laid over the usual one. The layout's only manifest is tagged
+    ``TAG``.
     """
     tars = [_layer(busybox), *upper]
     layout = _Layout(folder)
     manifest: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": f"{_MEDIA}.manifest.v1+json",
-        "config": layout.add_json(_image(tars, entrypoint), f"{_MEDIA}.config.v1+json"),
+        "config": layout.add_json(_image(tars, config), f"{_MEDIA}.config.v1+json"),
         "layers": [
             layout.add(gzip.compress(tar, 6, mtime=0), f"{_MEDIA}.layer.v1.tar+gzip")
             for tar in tars
@@ -101,13 +103,13 @@ class _Layout:
         (self._folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
 
 
-def _image(tars: Sequence[bytes], entrypoint: Sequence[str]) -> dict[str, Any]:
+def _image(tars: Sequence[bytes], config: Mapping[str, Any]) -> dict[str, Any]:
     layers = [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in tars]
     return {
         "architecture": host_architecture(),
         "os": "linux",
         "created": _EPOCH,
-        "config": CONFIG | ({"Entrypoint": [*entrypoint]} if entrypoint else {}),
+        "config": CONFIG | dict(config),
         "rootfs": {"type": "layers", "diff_ids": layers},
         "history": [{"created": _EPOCH, "created_by": "tests.real.image"} for _ in layers],
     }

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from translator.compiled import ImageNeed, LocalUse, ResolvedImage
+from translator.compiled import ImageNeed, LocalUse, ResolvedFrontend, ResolvedImage
 from translator.diagnostic import Diagnostic, InvalidFileError
 from translator.llb.execs import Place, run_vertex
 from translator.llb.filesteps import CHANGES, change_vertex, copy_vertex, workdir_vertex
+from translator.llb.foreign import Place as FrontendPlace
+from translator.llb.foreign import pending, spliced
+from translator.llb.frontends import call
 from translator.llb.graph import Edge, Graph, GraphBuilder, Tree, Use, Vertex
 from translator.llb.imageconfig import ImageConfig
-from translator.llb.locals import identity, local_uses
+from translator.llb.locals import folder_uses, identity, local_uses
 from translator.llb.paths import absolute
 from translator.llb.sources import (
     PLAIN,
@@ -32,6 +35,8 @@ from translator.stage import (
     CacheMount,
     Copy,
     Diff,
+    Dockerfile,
+    Frontend,
     ImageSource,
     Instance,
     LocalSource,
@@ -59,15 +64,24 @@ class Options:
     no_cache: bool | Collection[str]
     unique: str
     session: str = ""
+    frontends: Mapping[StageRef, ResolvedFrontend] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Built:
-    """A stage so far: its tree, its config, and the working folder that was made last."""
+    """A stage so far: its tree, its config, and the working folder that was made last.
+
+    ``document`` is the whole image config of one that a frontend made, with its history.
+    """
 
     tree: Tree
     config: ImageConfig
     made: str = ""
+    document: bytes = b""
+
+    def encode(self, platform: Platform) -> bytes:
+        """The image config as JSON."""
+        return self.document or self.config.encode(platform)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +89,7 @@ class Assembly:
     """The graph of all instances, the config of each, and what the session serves."""
 
     graph: Graph
-    configs: tuple[ImageConfig, ...]
+    configs: tuple[bytes, ...]
     locals: Mapping[str, LocalUse]
     stores: Mapping[str, str]
 
@@ -90,8 +104,11 @@ def assemble(instances: Sequence[Instance], options: Options) -> Assembly:
         raise InvalidFileError(dict.fromkeys(stages.faults))
     return Assembly(
         graph=builder.build(tuple(result.tree for result in results)),
-        configs=tuple(result.config for result in results),
-        locals={use.name: use for use in sources.uses.values()},
+        configs=tuple(
+            result.encode(instance.platform)
+            for result, instance in zip(results, instances, strict=True)
+        ),
+        locals={use.name: use for use in (*sources.uses.values(), *sources.folders.values())},
         stores=sources.stores,
     )
 
@@ -106,6 +123,7 @@ class _Sources:
         self, instances: Sequence[Instance], options: Options, builder: GraphBuilder
     ) -> None:
         self.uses = local_uses(instances, options.ignores)
+        self.folders = folder_uses(instances, self.uses.values())
         self.stores: dict[str, str] = {}
         self._options = options
         self._builder = builder
@@ -147,7 +165,7 @@ class _Sources:
         """The image config that a stage begins with when it is built from ``origin``."""
         if isinstance(origin, ImageSource | OciLayoutSource):
             resolved = self._options.images.get(image_need(origin, platform))
-            return ImageConfig.parse(resolved.config) if resolved else ImageConfig()
+            return ImageConfig.parse(resolved.config).below() if resolved else ImageConfig()
         return ImageConfig.scratch(platform)
 
 
@@ -199,10 +217,20 @@ class _Stages:
         """The image config that a stage begins with."""
         first = stage.bases[0]
         if stage.config:
-            return ImageConfig.parse(stage.config)
+            return ImageConfig.parse(stage.config).below()
         if isinstance(first, StageRef):
-            return built[first].config
+            return built[first].config.below()
         return self._sources.config(first, stage.platform)
+
+    def made(self, stage: Stage) -> ResolvedFrontend | None:
+        return self._options.frontends.get(stage.ref)
+
+    def folder(self, source: LocalSource) -> str:
+        return self._sources.folders[identity(source)].name
+
+    @property
+    def unique(self) -> str:
+        return self._options.unique
 
     def add(self, vertex: Vertex, stage: Stage) -> Edge:
         no_cache = self._options.no_cache
@@ -256,11 +284,34 @@ class _StageWork:
 
     def _start(self) -> Built:
         """The stage before its first step."""
-        stage = self._stage
-        if isinstance(stage.origin, StageRef):
-            return self._built[stage.origin]
+        stage, origin = self._stage, self._stage.origin
+        if isinstance(origin, StageRef):
+            below = self._built[origin]
+            return Built(tree=below.tree, config=below.config.below(), made=below.made)
+        if isinstance(origin, Dockerfile | Frontend):
+            return self._made(origin)
         config = self._stages.config(stage, self._built)
-        return Built(tree=self._beginning(stage.origin), config=config)
+        return Built(tree=self._beginning(origin), config=config)
+
+    def _made(self, origin: Dockerfile | Frontend) -> Built:
+        """What a frontend made, or what stands for it while it has not been asked."""
+        stage, asked = self._stage, call(self._stage)
+        place = FrontendPlace(
+            stage=stage,
+            made=origin,
+            trees={name: self._tree(each) for name, each in asked.inputs.items()},
+            locals={name: self._stages.folder(each) for name, each in asked.folders.items()},
+            unique=self._stages.unique,
+            title=self._titles.of_frontend,
+            add=self._add,
+        )
+        resolved, config = self._stages.made(stage), ImageConfig.scratch(stage.platform)
+        if resolved is None:
+            return Built(tree=pending(place), config=config)
+        if resolved.config:
+            config = ImageConfig.parse(resolved.config)
+        document = b"" if stage.image else resolved.config
+        return Built(tree=spliced(resolved, place), config=config, document=document)
 
     def _beginning(self, origin: Origin | Merge | Diff) -> Tree:
         if isinstance(origin, Merge):

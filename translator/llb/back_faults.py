@@ -5,7 +5,7 @@ One named constructor each, as in ``translator.text.faults``.
 
 from __future__ import annotations
 
-from translator.diagnostic import Diagnostic
+from translator.diagnostic import Diagnostic, Related
 from translator.span import Span
 
 
@@ -16,6 +16,38 @@ def bad_image(ref: str, reason: str, span: Span) -> Diagnostic:
         message=f"{ref!r} is not an image: {reason}",
         span=span,
         hint="write [HOST/]NAME[:TAG][@DIGEST], such as alpine:3.20",
+    )
+
+
+def strange_folder(stage: str, name: str, span: Span) -> Diagnostic:
+    """A frontend's graph that reads a folder of the client that it was not given."""
+    return Diagnostic(
+        code="strange-folder",
+        message=f"the frontend of {stage} wants the local source {name}, which it was not given",
+        span=span,
+        hint="give it a folder of that name as one of its inputs",
+    )
+
+
+def not_given(noun: str, key: str, name: str, span: Span, stage: Span) -> Diagnostic:
+    """A secret or agent that a frontend's step needs, and its stage does not name."""
+    return Diagnostic(
+        code="not-given",
+        message=f"this step wants the {noun} {name}, which its stage does not give",
+        span=span,
+        related=(Related(message="the stage is here", span=stage),),
+        hint=f"write {key}: [{name}] beside the frontend's other keys, and declare it under {key}",
+    )
+
+
+def not_entitled(name: str, span: Span, stage: Span) -> Diagnostic:
+    """A step of a frontend that may do less than it asks for."""
+    return Diagnostic(
+        code="not-entitled",
+        message=f"this step asks for {name}, which its stage does not allow",
+        span=span,
+        related=(Related(message="the stage is here", span=stage),),
+        hint=f"write entitlements: [{name}] beside the frontend's other keys",
     )
 
 

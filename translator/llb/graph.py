@@ -233,7 +233,33 @@ class DiffOp:
     upper: int
 
 
-Payload: TypeAlias = SourceOp | ExecOp | FileOp | MergeOp | DiffOp
+# --- what frontends write --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ForeignOp:
+    """An operation of a frontend's graph, as the frontend wrote it.
+
+    ``head`` is a serialised ``pb.Op`` with neither inputs nor body, ``body`` one with nothing but
+    its body, ``metadata`` its ``pb.OpMetadata``. What else is told of it: ``grown`` has, for each
+    output that was an input before it was changed, both positions; ``adds`` is whether nothing of
+    that input can be missing; ``sealed``, whether the output has layers that only the daemon sees.
+    ``local`` is the client's folder that it reads; the others are what it asks of the session.
+    """
+
+    head: bytes = b""
+    body: bytes = b""
+    metadata: bytes = b""
+    grown: tuple[tuple[int, int], ...] = ()
+    adds: bool = False
+    sealed: bool = False
+    local: str = ""
+    secrets: tuple[str, ...] = ()
+    ssh: tuple[str, ...] = ()
+    entitlements: tuple[str, ...] = ()
+
+
+Payload: TypeAlias = SourceOp | ExecOp | FileOp | MergeOp | DiffOp | ForeignOp
 
 
 # --- the graph -------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ class ImageConfig:
 
     @classmethod
     def parse(cls, data: bytes) -> ImageConfig:
-        """Read an OCI or Docker image config.
+        """Read an OCI or Docker image config, all of it.
 
         Raises ValueError when the bytes are no such JSON.
         """
@@ -65,6 +65,11 @@ class ImageConfig:
             return _read(config or {}, document.get("author"))
         except (TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"not an image config: {error}") from None
+
+    def below(self) -> ImageConfig:
+        """What carries over to a stage that begins from one with this config."""
+        kept = tuple(pair for pair in self.other if pair[0] not in _DROPPED)
+        return self if kept == self.other else replace(self, other=kept)
 
     def with_env(self, env: Env) -> ImageConfig:
         """Set variables; one that is there already keeps its place."""
@@ -200,5 +205,5 @@ def _other(config: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(
         (key, json.dumps(value, sort_keys=True))
         for key, value in sorted(config.items())
-        if key not in _KNOWN | _DROPPED and value is not None
+        if key not in _KNOWN and value is not None
     )

@@ -18,6 +18,7 @@ from translator.llb.graph import (
     Edge,
     ExecOp,
     FileOp,
+    ForeignOp,
     Graph,
     MergeOp,
     RemovePath,
@@ -145,10 +146,14 @@ class Layers:
         payload = tree and self._vertices[tree.vertex].payload
         if isinstance(payload, FileOp):
             return not any(map(_may_remove, payload.changes))
+        if isinstance(payload, ForeignOp):
+            return payload.adds
         return isinstance(payload, SourceOp)
 
     def _is_image(self, layer: Layer) -> bool:
         payload = layer.upper and self._vertices[layer.upper.vertex].payload
+        if isinstance(payload, ForeignOp):
+            return payload.sealed
         return isinstance(payload, SourceOp) and payload.identifier.startswith(_IMAGES)
 
     def _one(self, edge: Edge) -> Edge:
@@ -179,6 +184,8 @@ def base_of(vertex: Vertex, output: int) -> Tree:
     elif isinstance(op, ExecOp):
         mounts = (each for each in op.mounts if isinstance(each, TreeMount))
         position = next(each.input for each in mounts if each.output == output)
+    elif isinstance(op, ForeignOp):
+        position = dict(op.grown).get(output, NONE)
     return vertex.inputs[position] if position != NONE else None
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from translator.compiled import LocalUse
+from translator.llb.frontends import call, is_made
 from translator.llb.paths import WILDCARD
 from translator.stage import BindMount, CacheMount, Copy, Instance, LocalSource, Origin, Run, Step
 
@@ -74,10 +75,43 @@ def local_uses(
     return {key: _use(usage, names, ignores) for key, usage in usages.items()}
 
 
+def folder_uses(
+    instances: Iterable[Instance], taken: Iterable[LocalUse]
+) -> dict[Identity, LocalUse]:
+    """The folders that frontends read themselves: all that the sources let through.
+
+    Their names are none of those ``taken``.
+    """
+    folders = {identity(source): source for source in _folders(instances)}
+    names = _Names()
+    for use in taken:
+        names.take(use.name)
+    return {key: folder_use(source, names.take(source.name)) for key, source in folders.items()}
+
+
+def folder_use(source: LocalSource, name: str) -> LocalUse:
+    """A folder as its source says, served under ``name``."""
+    return LocalUse(
+        name=name,
+        path=source.path,
+        include=source.include,
+        exclude=source.exclude,
+        follow=source.follow,
+    )
+
+
 def local_sources(instances: Iterable[Instance]) -> tuple[LocalSource, ...]:
-    """The local sources that the steps use, each once, in order of first use."""
-    used = (origin for origin, _, _ in _origins(instances) if isinstance(origin, LocalSource))
-    return tuple({identity(source): source for source in used}.values())
+    """The local sources that steps and frontends use, each once, in order of first use."""
+    instances = tuple(instances)
+    steps = (origin for origin, _, _ in _origins(instances) if isinstance(origin, LocalSource))
+    used = {identity(source): source for source in (*steps, *_folders(instances))}
+    return tuple(used.values())
+
+
+def _folders(instances: Iterable[Instance]) -> Iterator[LocalSource]:
+    for instance in instances:
+        for stage in filter(is_made, instance.stages.values()):
+            yield from call(stage).folders.values()
 
 
 class _Names:
@@ -103,7 +137,7 @@ def _origins(instances: Iterable[Instance]) -> Iterator[_Part]:
             if id(stage) in seen:
                 continue
             seen.add(id(stage))
-            for base in stage.bases:
+            for base in call(stage).inputs.values() if is_made(stage) else stage.bases:
                 yield base, ("/",), ()
             for step in stage.steps:
                 yield from _step_origins(step)

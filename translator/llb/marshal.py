@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from schemas.pb import ops_pb2 as pb
 from translator.compiled import JoinedStep
 from translator.llb.capabilities import FEATURES
-from translator.llb.graph import Detour, Edge, Graph, Payload, Tree, Use, Vertex
+from translator.llb.graph import Detour, Edge, ForeignOp, Graph, Payload, Tree, Use, Vertex
 from translator.llb.ops import body
 from translator.span import SourceFile, Span
 
-LANGUAGE = "YAML"
 NAME_KEY = "llb.customname"
 # Each definition carries the files it comes from; of large ones, only the names and places.
 LARGEST_SOURCE = 64 * 1024
@@ -64,8 +63,12 @@ def _operations(graph: Graph) -> Sequence[_Operation]:
     operations: list[_Operation] = []
     for vertex in graph.vertices:
         inputs = [_input(operations, edge) for edge in vertex.inputs]
-        operations.append(_operation(_head(vertex, inputs) + _bytes(body(vertex.payload))))
+        operations.append(_operation(_head(vertex, inputs) + _body(vertex.payload)))
     return operations
+
+
+def _body(payload: Payload) -> bytes:
+    return payload.body if isinstance(payload, ForeignOp) else _bytes(body(payload))
 
 
 def _input(operations: Sequence[_Operation], edge: Edge) -> pb.Input:
@@ -74,6 +77,8 @@ def _input(operations: Sequence[_Operation], edge: Edge) -> pb.Input:
 
 def _head(vertex: Vertex, inputs: Iterable[pb.Input]) -> bytes:
     op = pb.Op(inputs=inputs)
+    if isinstance(vertex.payload, ForeignOp):
+        op.MergeFromString(vertex.payload.head)
     platform = vertex.platform
     if platform:
         op.platform.OS = platform.os
@@ -147,8 +152,11 @@ def _joined(vertices: Sequence[Vertex]) -> tuple[JoinedStep, ...]:
 
 def _describe(metadata: pb.OpMetadata, vertices: Sequence[Vertex]) -> None:
     first = vertices[0]
+    for vertex in vertices:
+        if isinstance(vertex.payload, ForeignOp):
+            metadata.MergeFromString(vertex.payload.metadata)
     metadata.description[NAME_KEY] = first.name
-    metadata.ignore_cache = any(vertex.ignore_cache for vertex in vertices)
+    metadata.ignore_cache |= any(vertex.ignore_cache for vertex in vertices)
     for vertex in vertices:
         for use in vertex.uses:
             feature = FEATURES[use.feature]
@@ -183,7 +191,7 @@ def _source_map(spans: Mapping[str, tuple[Span, ...]]) -> pb.Source:
             locations.add(sourceIndex=number, ranges=[_range(span)])
     for file in files:
         data = file.text.encode() if len(file.text) <= LARGEST_SOURCE else b""
-        message.infos.add(filename=file.name, data=data, language=LANGUAGE)
+        message.infos.add(filename=file.name, data=data, language=file.language)
     return message
 
 

@@ -46,7 +46,8 @@ from translator.stage import (
 _Attrs: TypeAlias = list[tuple[str, str, str]]
 LOCAL = "local://"
 SESSION = "local.session"
-_INCLUDE, _FOLLOW, _HINT = "local.includepattern", "local.followpaths", "local.sharedkeyhint"
+_INCLUDE, _FOLLOW, HINT = "local.includepattern", "local.followpaths", "local.sharedkeyhint"
+UNIQUE = "local.unique"
 _FULL_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _STORE_NAME = re.compile(r"[^a-z0-9._-]+")
 # Part of an identifier that containerd reads as a reference; nothing is ever fetched from there.
@@ -189,7 +190,7 @@ def part_of_local(vertex: Vertex, include: tuple[str, ...], follow: tuple[str, .
     chosen = {_INCLUDE: _json(include) if include else "", _FOLLOW: _json(follow) if follow else ""}
     attrs = {**dict(source.attrs), **chosen}
     mark = hashlib.sha256(repr(sorted(chosen.items())).encode()).hexdigest()[:12]
-    attrs[_HINT] = f"{attrs[_HINT]}-{mark}"
+    attrs[HINT] = f"{attrs[HINT]}-{mark}"
     features = {
         _INCLUDE: "source.local.includepatterns",
         _FOLLOW: "source.local.followpaths",
@@ -206,9 +207,9 @@ def part_of_local(vertex: Vertex, include: tuple[str, ...], follow: tuple[str, .
 def _local(  # noqa: PLR0913 -- what makes a local source, by name
     name: str, attrs: _Attrs, *, unique: str, hint: str, title: str, span: Span
 ) -> Vertex:
-    attrs = [*attrs, (_HINT, hint, "source.local.sharedkeyhint")]
+    attrs = [*attrs, (HINT, hint, "source.local.sharedkeyhint")]
     if unique:
-        attrs.append(("local.unique", unique, "source.local.unique"))
+        attrs.append((UNIQUE, unique, "source.local.unique"))
     return _vertex(f"{LOCAL}{name}", attrs, uses=("source.local",), name=title, span=span)
 
 

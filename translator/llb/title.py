@@ -63,6 +63,10 @@ class Titles:
         count = f" {self._number}/{self._total}" if self._total > 1 else ""
         return f"[{self._stage}{count}] {_clip(text)}"
 
+    def of_frontend(self, name: str) -> str:
+        """A frontend's own title, ``[build 2/3] RUN make``, with the stage's name before it."""
+        return f"[{self._stage} {name[1:]}" if name.startswith("[") else self.unnumbered(name)
+
     def unnumbered(self, text: str) -> str:
         """The title of something that is no step."""
         return f"[{self._stage}] {_clip(text)}"

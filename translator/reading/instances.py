@@ -205,7 +205,9 @@ class Stages:
 
 
 def shield_scripts(table: Table) -> Table:
-    """A stage whose ``run`` scripts pass interpolation unchanged."""
+    """A stage whose ``run`` scripts and inline Dockerfile pass interpolation unchanged."""
+    if "dockerfile" in table.entries:
+        return _with_shielded(table, "dockerfile", "inline")
     entry = table.entries.get("steps")
     if entry is None or not isinstance(entry.value, Items):
         return table
@@ -216,13 +218,29 @@ def shield_scripts(table: Table) -> Table:
     return Table({**table.entries, "steps": shielded}, table.span)
 
 
+def _with_shielded(table: Table, *path: str) -> Table:
+    """The table with the text at ``path`` shielded, or the same one where there is no such text."""
+    entry = table.entries.get(path[0])
+    if entry is None:
+        return table
+    value = entry.value
+    if len(path) > 1:
+        inner = _with_shielded(value, *path[1:]) if isinstance(value, Table) else value
+    else:
+        inner = _shielded_text(value)
+    if inner is value:
+        return table
+    return Table({**table.entries, path[0]: Entry(entry.key, inner)}, table.span)
+
+
 def _shielded(step: Node) -> Node:
-    run = step.entries.get("run") if isinstance(step, Table) else None
-    if run is None or not isinstance(run.value, Scalar) or "$" not in run.value.text:
-        return step
-    script = Standing(escape(run.value.text), False, run.value)
-    assert isinstance(step, Table)  # noqa: S101 - only a table has a run
-    return Table({**step.entries, "run": Entry(run.key, script)}, step.span)
+    return _with_shielded(step, "run") if isinstance(step, Table) else step
+
+
+def _shielded_text(node: Node) -> Node:
+    if not isinstance(node, Scalar) or "$" not in node.text:
+        return node
+    return Standing(escape(node.text), False, node)
 
 
 def _is(a: Node, b: Node) -> bool:

@@ -138,6 +138,9 @@ class Links:
     def _bases(self, stage: Table) -> list[Use | None]:
         """What the stage begins with, in the order of ``Stage.bases``; None is no reference."""
         uses = [use for node in _beginnings(stage) for use in self._uses(node)]
+        given = [use for node in _given(stage) for use in self._uses(node)]
+        # What is given to a frontend does not decide on the platform of what it makes.
+        uses += [None, *given] if given else []
         return [use for use in uses if use is None or use.name != SCRATCH]
 
     def _uses(self, node: Node) -> Sequence[Use | None]:
@@ -190,6 +193,26 @@ def _beginnings(stage: Table) -> Iterator[Node]:
             yield from (inner[name].value for name in ("upper", "lower") if name in inner)
         else:
             yield entry.value
+
+
+def _given(stage: Table) -> Iterator[Node]:
+    """What a stage gives to the frontend that makes it, in the order of ``Stage.bases``."""
+    for path in (
+        ("dockerfile", "context"),
+        ("dockerfile", "file", "from"),
+        ("dockerfile", "contexts", "*"),
+        ("frontend", "inputs", "*"),
+    ):
+        nodes: list[Node] = [stage]
+        for key in path:
+            tables = [node for node in nodes if isinstance(node, Table)]
+            nodes = [
+                entry.value
+                for table in tables
+                for name, entry in table.entries.items()
+                if key in ("*", name)
+            ]
+        yield from nodes
 
 
 def _tables(node: Node | None) -> list[Table]:

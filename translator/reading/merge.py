@@ -13,10 +13,13 @@ from types import MappingProxyType
 from translator.text.document import Entry, Items, Node, Scalar, Table
 
 _SOURCE = frozenset(("local", "image", "git", "http", "oci-layout", "inline"))
+_DOCKERFILE = frozenset(("file", "inline"))
 _KINDS: Mapping[tuple[str, ...], frozenset[str]] = MappingProxyType(
     {
         ("sources", "*"): _SOURCE,
         ("stages", "*", "from"): _SOURCE,
+        ("stages", "*", "dockerfile", "context"): _SOURCE,
+        ("targets", "*", "dockerfile", "context"): _SOURCE,
         ("secrets", "*"): frozenset(("env", "file")),
         ("ssh", "*"): frozenset(("agent", "keys")),
     }
@@ -24,7 +27,9 @@ _KINDS: Mapping[tuple[str, ...], frozenset[str]] = MappingProxyType(
 _ALTERNATIVES: Mapping[tuple[str, ...], frozenset[str]] = MappingProxyType(
     {
         ("targets", "*"): frozenset(("stage", "dockerfile")),
+        ("targets", "*", "dockerfile"): _DOCKERFILE,
         ("stages", "*"): frozenset(("merge", "diff", "dockerfile", "frontend", "from")),
+        ("stages", "*", "dockerfile"): _DOCKERFILE,
     }
 )
 _UNITED = ("groups", "*")

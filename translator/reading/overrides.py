@@ -28,6 +28,20 @@ Shape = Literal["text", "texts", "entries", "map", "lists"]
 _KEYS: Mapping[str, Shape | Mapping[str, Shape]] = MappingProxyType(
     {
         "stage": "text",
+        "dockerfile": MappingProxyType(
+            {
+                "context": "text",
+                "file": "text",
+                "target": "text",
+                "args": "map",
+                "labels": "map",
+                "network": "text",
+                "no-cache": "text",
+                "secrets": "texts",
+                "ssh": "texts",
+                "entitlements": "texts",
+            }
+        ),
         "platforms": "texts",
         "outputs": "entries",
         "secrets": "texts",
@@ -168,16 +182,26 @@ def _path(key: str, span: Span, found: Collector) -> tuple[tuple[str, ...], Shap
     shape = _KEYS.get(head)
     if shape is None:
         found.add(faults.unknown_key(head, span, suggest(head, _KEYS), _KEYS))
-    elif isinstance(shape, Mapping):
-        if rest in shape:
-            return (head, rest), shape[rest]
-        known = [f"{head}.{sub}" for sub in shape]
-        found.add(faults.unknown_key(key, span, suggest(key, known), known))
-    elif bool(rest) != (shape in ("map", "lists")):
-        found.add(faults.bad_override_key(head, bool(rest), span))
+    elif not isinstance(shape, Mapping):
+        return _whole((head, rest) if dot else (head,), shape, span, found)
     else:
-        return (head, rest) if dot else (head,), shape
+        sub, dot, rest = rest.partition(".")
+        if sub in shape:
+            return _whole((head, sub, rest) if dot else (head, sub), shape[sub], span, found, 2)
+        known = [f"{head}.{each}" for each in shape]
+        found.add(faults.unknown_key(key, span, suggest(key, known), known))
     return (), None
+
+
+def _whole(
+    path: tuple[str, ...], shape: Shape, span: Span, found: Collector, keys: int = 1
+) -> tuple[tuple[str, ...], Shape | None]:
+    """A path of ``keys`` keys, which leads into a map and not into anything else."""
+    inside = len(path) > keys and bool(path[-1])
+    if inside != (shape in ("map", "lists")):
+        found.add(faults.bad_override_key(".".join(path[:keys]), inside, span))
+        return (), None
+    return path, shape
 
 
 def _value(text: str, shape: Shape, span: Span, found: Collector) -> Node | None:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from translator.platform import Platform
 from translator.reading import value_faults as faults
+from translator.reading.read_frontend import dockerfile, frontend
 from translator.reading.read_source import origin
 from translator.reading.read_step import network, step
 from translator.reading.read_worker import worker
@@ -26,7 +27,17 @@ from translator.reading.reader import (
     text,
     texts,
 )
-from translator.stage import Diff, Healthcheck, ImageOptions, Merge, Origin, Stage, StageRef
+from translator.stage import (
+    Diff,
+    Dockerfile,
+    Frontend,
+    Healthcheck,
+    ImageOptions,
+    Merge,
+    Origin,
+    Stage,
+    StageRef,
+)
 from translator.text.document import Node, Table
 
 _TEST_FORMS = frozenset(("NONE", "CMD", "CMD-SHELL"))
@@ -81,13 +92,15 @@ def _merge(node: Node, reading: Reading) -> Merge | None:
     return None if inputs is None else Merge(inputs=inputs, span=node.span)
 
 
-_BEGINNINGS: Mapping[str, Reader[Origin | Merge | Diff]] = MappingProxyType(
+_BEGINNINGS: Mapping[str, Reader[Origin | Merge | Diff | Dockerfile | Frontend]] = MappingProxyType(
     {
         "from": origin,
         "merge": _merge,
         "diff": record(
             Diff, fields(lower=Field(origin, required=True), upper=Field(origin, required=True))
         ),
+        "dockerfile": dockerfile,
+        "frontend": frontend,
     }
 )
 
@@ -105,7 +118,6 @@ _STEPS = fields(
     image=image_options,
 )
 _NO_STEPS = fields(worker=worker, image=image_options)
-_WITHOUT_STEPS = (["merge"], ["diff"])
 _APART = (*_BEGINNINGS, "platform", "description")
 
 
@@ -122,7 +134,7 @@ def stage(
         reading.found.at(node, faults.exactly_one(tuple(_BEGINNINGS), keys, node.span))
     begun = [_BEGINNINGS[key](node.entries[key].value, below) for key in keys]
     rest = {key: entry for key, entry in node.entries.items() if key not in _APART}
-    given = attributes(rest, _NO_STEPS if keys in _WITHOUT_STEPS else _STEPS, node, reading)
+    given = attributes(rest, _NO_STEPS if keys and "from" not in keys else _STEPS, node, reading)
     if len(begun) != 1 or begun[0] is None or given is None:
         return None
     return Stage(ref=ref, platform=platform, origin=begun[0], **given, span=node.span)

@@ -9,6 +9,7 @@ from typing import Any
 
 from translator.platform import Platform
 from translator.reading import name_faults
+from translator.reading import value_faults as faults
 from translator.reading.matrix import Combination, combine, keys
 from translator.reading.overrides import Overrides, apply
 from translator.reading.read_cache import cache_export, cache_import
@@ -60,7 +61,7 @@ def _attest(node: Node, reading: Reading) -> dict[str, Any] | None:
 
 
 _TARGET = fields(
-    stage=Field(text, required=True),
+    stage=text,
     platforms=several(platform),
     outputs=several(output),
     cache=_cache,
@@ -71,7 +72,8 @@ _TARGET = fields(
     worker=worker,
     description=text,
 )
-_APART = ("extends", "abstract", "matrix")
+_APART = ("extends", "abstract", "matrix", "dockerfile")
+_BUILT = ("stage", "dockerfile")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,8 @@ class TargetReader:
     """Reads declared targets into their variants.
 
     ``scope`` has the file's variables; ``cache`` is the one at the top of the file. ``names`` fills
-    with the variants' names, each with its target and where that stands.
+    with the variants' names, each with its target and where that stands, and ``dockerfiles`` with
+    the stages that targets are, which have a Dockerfile.
     """
 
     scope: Scope
@@ -88,6 +91,7 @@ class TargetReader:
     stages: Mapping[str, object]
     cache: Node | None = None
     names: dict[str, tuple[str, Span]] = field(default_factory=dict)
+    dockerfiles: dict[str, Table] = field(default_factory=dict)
 
     def combinations(self, name: str, table: Table) -> tuple[Combination, ...]:
         """The variants of a target, one without values where it has no matrix."""
@@ -111,7 +115,7 @@ class TargetReader:
             variant = combination.name(name)
             self._check_name(variant, name, table.span)
             changed = apply(table, self.overrides.of(variant)) if variant != name else table
-            target = self._variant(name, variant, combination, changed)
+            target = self._variant(name, variant, combination, changed, table)
             if target and not (combination.without and not target.platforms):
                 yield target
 
@@ -123,7 +127,7 @@ class TargetReader:
         self.names[variant] = (declared, span)
 
     def _variant(
-        self, name: str, variant: str, combination: Combination, table: Table
+        self, name: str, variant: str, combination: Combination, table: Table, declared: Table
     ) -> Target | None:
         local = {"target": variant, **matrix_names(combination.values)}
         scope = self.scope.within("a target", ("target", "matrix"), local)
@@ -133,9 +137,11 @@ class TargetReader:
             return None
         given = attributes(node.entries, _TARGET, node, self.reading)
         shared = self._shared_cache(scope)
-        known = self._stage_exists(node)
+        known = self._stage_exists(node) and self._says_what_is_built(table)
         if given is None or shared is None or not known:
             return None
+        if "dockerfile" in table.entries:
+            given["stage"] = self._dockerfile(variant if table is not declared else name, table)
         flat = {**shared, **(given.pop("cache", None) or {}), **(given.pop("attest", None) or {})}
         flat["annotations"] = MappingProxyType(dict(given.pop("annotations", ())))
         platforms = self._platforms(name, given.pop("platforms", ()), combination, table)
@@ -163,6 +169,20 @@ class TargetReader:
         fault = name_faults.unknown_name("stage", value.text, value.span, nearest, "stages")
         self.reading.found.at(value, fault)
         return False
+
+    def _says_what_is_built(self, table: Table) -> bool:
+        said = [key for key in _BUILT if key in table.entries]
+        if not said:
+            self.reading.missing("stage", table)
+        elif len(said) > 1:
+            span = table.entries["dockerfile"].key.span
+            self.reading.found.at(table, faults.not_together(*_BUILT, span))
+        return len(said) == 1
+
+    def _dockerfile(self, name: str, table: Table) -> str:
+        """The stage that a target's Dockerfile is, which has the target's name."""
+        self.dockerfiles[name] = Table({"dockerfile": table.entries["dockerfile"]}, table.span)
+        return name
 
     def _platforms(
         self,

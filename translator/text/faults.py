@@ -166,16 +166,6 @@ def misspelt_key(
     return replace(fault, hint=f"{key} belongs inside {place}") if place else fault
 
 
-def not_yet_known(key: str, span: Span) -> Diagnostic:
-    """A key that the language has, and this version has not."""
-    return Diagnostic(
-        code="not-yet",
-        message=f"{key} is not known yet by this version",
-        span=span,
-        hint="a later version of buildfile brings it",
-    )
-
-
 def misplaced_key(key: str, beside: str, owners: Sequence[str], span: Span) -> Diagnostic:
     """A key that belongs to something else than what stands beside it."""
     return Diagnostic(

@@ -17,13 +17,6 @@ from translator.text import faults
 from translator.text.acceptor import Schema
 from translator.text.document import Node, Scalar, Table, is_null, kind
 
-# Keys of the language that this version has not: by definition, "" for the top.
-_LATER: Mapping[str, frozenset[str]] = MappingProxyType(
-    {
-        "stage": frozenset(("dockerfile", "frontend")),
-        "target": frozenset(("dockerfile",)),
-    }
-)
 # What other tools call a key, where spelling alone would not lead to ours.
 _ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
@@ -140,8 +133,8 @@ def _telling(group: list[Mistake], root: Schema) -> list[Mistake]:
         echoes.add("propertyNames")
     if "additionalProperties" in keywords:
         place = _Place(next(m for m in group if m.keyword == "additionalProperties"), root)
-        if any(place.later(key) or place.meant(key) for key in place.strays()):
-            # What is missing is there, misspelt, or stands in for it.
+        if any(place.meant(key) for key in place.strays()):
+            # What is missing is there, misspelt.
             echoes.update(("required", "oneOf"))
     return [mistake for mistake in group if _row(mistake) not in echoes]
 
@@ -184,16 +177,12 @@ class _Place:
             and not any(re.search(each, key) for each in patterns)
         ]
 
-    def later(self, key: str) -> bool:
-        """Whether a later version knows the key here."""
-        return key in _LATER.get(self.name, ())
-
     def meant(self, key: str) -> str | None:
         """The known key that is meant by an unknown one."""
         elsewhere = _ELSEWHERE.get(key.lower())
         if elsewhere in self.known:
             return elsewhere
-        return suggest(key, (*self.known, *_LATER.get(self.name, ())))
+        return suggest(key, self.known)
 
     def inside(self, key: str) -> str | None:
         """The key beside an unknown one that has such a key inside."""
@@ -259,11 +248,8 @@ def _key_span(node: Node, key: str) -> Span:
 def _strays(mistake: Mistake, place: _Place) -> Iterator[Diagnostic]:
     for key in place.strays():
         span = _key_span(mistake.node, key)
-        if place.later(key):
-            yield faults.not_yet_known(key, span)
-        else:
-            inside = place.inside(key)
-            yield faults.misspelt_key(key, span, place.meant(key), place.known, inside)
+        inside = place.inside(key)
+        yield faults.misspelt_key(key, span, place.meant(key), place.known, inside)
 
 
 def _missing(mistake: Mistake, place: _Place) -> Iterator[Diagnostic]:

@@ -50,7 +50,7 @@ def config_of(config: ImageConfig) -> dict[str, Any]:
 
 
 def test_all_of_a_base_carries_over_but_its_layers_and_triggers() -> None:
-    document = json.loads(base().encode(AMD64))
+    document = json.loads(base().below().encode(AMD64))
     expected = {key: value for key, value in BASE["config"].items() if key != "OnBuild"}
     assert document["config"] == expected
     assert document["rootfs"] == {"type": "layers", "diff_ids": []}

@@ -1,0 +1,177 @@
+"""Stages that frontends make: the daemon's frontends asked for graphs, before all is compiled.
+
+Nothing is built but what a frontend itself reads, such as a Dockerfile. Stages that are made from
+one another are asked for one after the other, the others side by side.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from buildfile import faults
+from buildfile.failure import BuildFailedError, RefusedError
+from daemon_shim import support
+from daemon_shim.info import DaemonInfo
+from translator.compiled import FrontendNeed, ResolvedFrontend
+from translator.diagnostic import Diagnostic
+from translator.frontends import Compile, Frontends, frontends_needed
+from translator.llb.capabilities import missing
+from translator.llb.foreign import lines
+from translator.llb.frontends import shown
+from translator.span import SourceFile, Span
+from translator.stage import Dockerfile, Instance, Stage, StageRef
+
+if TYPE_CHECKING:
+    from buildfile.supplies import Supplies
+    from daemon_shim.client import Daemon
+    from daemon_shim.errors import SolveFailedError
+    from daemon_shim.results import Result
+    from daemon_shim.session.service import Service
+
+_AT_ONCE = 8
+_UNKNOWN_FRONTEND = "invalid frontend"  # solver/llbsolver/bridge.go, v0.3 to v0.32
+_DOCKERFILE = "dockerfile.v0"
+
+
+def lack(stage: Stage, info: DaemonInfo) -> str:
+    """Why a daemon cannot make a stage that stands among others, '' where it can."""
+    if reason := support.reason(info, "frontend", "stages"):
+        return reason
+    if isinstance(stage.origin, Dockerfile) and stage.origin.contexts:
+        return support.reason(info, "frontend", "contexts")
+    return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontendStages:
+    """Asks a daemon. ``supply`` opens the secrets and agents with these ids, and the logins."""
+
+    daemon: Daemon
+    supply: Callable[[Sequence[str], Sequence[str]], Supplies]
+
+    def __call__(self, instances: Sequence[Instance], compile_: Compile) -> Frontends:
+        """What the frontends of all stages made; those that the daemon cannot make are left out.
+
+        Raises BuildFailedError for all that failed, RefusedError for frontends that the daemon has
+        not, InvalidFileError for secrets and agents that are not there, and DaemonError.
+        """
+        known: dict[StageRef, ResolvedFrontend] = {}
+        while needs := self._next(instances, known, compile_):
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                answers = list(pool.map(self._ask, needs))
+            _raise(answers)
+            for need, answer in zip(needs, answers, strict=True):
+                assert isinstance(answer, ResolvedFrontend)  # noqa: S101 -- others were raised
+                known[need.stage.ref] = answer
+        return known
+
+    def _next(
+        self, instances: Sequence[Instance], known: Frontends, compile_: Compile
+    ) -> Sequence[FrontendNeed]:
+        info = self.daemon.info()
+        wanted = frontends_needed(instances, known, partial(compile_, frontends=known))
+        return [need for need in wanted if not lack(need.stage, info) and _is_fit(need, info)]
+
+    def _ask(self, need: FrontendNeed) -> ResolvedFrontend | Diagnostic | _NoFrontendError:
+        from buildfile import serving
+        from daemon_shim.errors import SolveFailedError
+        from daemon_shim.gateway import GatewayBuild
+        from daemon_shim.request import SolveRequest
+        from daemon_shim.results import Result
+        from daemon_shim.session.content import Content
+        from daemon_shim.session.filesync import FileSync
+
+        parts = tuple(need.inputs.values())
+        given, ours = serving.frontend_folders(need), serving.folders(parts)
+        if twice := sorted(
+            name for name in given.keys() & ours.keys() if given[name] != ours[name]
+        ):
+            return faults.folder_twice(need, twice[0])
+        supplies = self.supply(
+            (*need.secrets, *(name for part in parts for name in part.secrets)),
+            (*need.ssh, *(name for part in parts for name in part.ssh)),
+        )
+        sources = FileSync({**ours, **given})
+        services: list[Service] = [
+            sources,
+            Content(serving.layouts(parts), {}, {}),
+            *supplies.services(),
+        ]
+        with serving.session(self.daemon, services) as session:
+            request = SolveRequest(ref=uuid.uuid4().hex, session=session.id, internal=True)
+            try:
+                with GatewayBuild(self.daemon, request) as build:
+                    result = build.solve(
+                        frontend=need.frontend,
+                        opts=need.opts,
+                        inputs={name: each.definition for name, each in need.inputs.items()},
+                        evaluate=False,
+                    )
+                    answer = _answer(need, result)
+                    build.return_result(Result())
+                    build.job.result()
+            except SolveFailedError as error:
+                if sources.errors:
+                    fault = sources.errors[0]
+                    reason = f"{fault.path}: {fault.reason}"
+                    return faults.unreadable_source(fault.source, reason, need.span)
+                return _failure(need, error, self.daemon.info())
+        return answer
+
+
+class _NoFrontendError(Exception):
+    """The daemon has no frontend of that name."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.message)
+        self.diagnostic = diagnostic
+
+
+def _raise(answers: Sequence[ResolvedFrontend | Diagnostic | _NoFrontendError]) -> None:
+    refused = [each.diagnostic for each in answers if isinstance(each, _NoFrontendError)]
+    if refused:
+        raise RefusedError(dict.fromkeys(refused))
+    failed = [each for each in answers if isinstance(each, Diagnostic)]
+    if failed:
+        raise BuildFailedError(dict.fromkeys(failed))
+
+
+def _is_fit(need: FrontendNeed, info: DaemonInfo) -> bool:
+    """Whether the daemon can do what the frontend is given; a plan refuses what it cannot."""
+    return not any(missing(part.needs, info.llb_caps) for part in need.inputs.values())
+
+
+def _answer(need: FrontendNeed, result: Result) -> ResolvedFrontend | Diagnostic:
+    from daemon_shim.results import config_key
+
+    platform = str(need.stage.platform)
+    ref = result.refs.get(platform) or result.refs.get("")
+    if result.refs and ref is None:
+        return faults.other_platforms(need, sorted(result.refs))
+    config = result.metadata.get(config_key(platform)) or result.metadata.get(config_key(), b"")
+    if need.frontend == _DOCKERFILE and not config:
+        return faults.no_config(need)
+    return ResolvedFrontend(
+        definition=ref.to_definition() if ref else b"",
+        config=config,
+        inputs={name: each.definition for name, each in need.inputs.items()},
+    )
+
+
+def _failure(
+    need: FrontendNeed, error: SolveFailedError, info: DaemonInfo
+) -> Diagnostic | _NoFrontendError:
+    if _UNKNOWN_FRONTEND in str(error):
+        return _NoFrontendError(faults.no_frontend(need, info))
+    place = next((each for each in error.ranges if each.text), None)
+    span: Span | None = None
+    if place:
+        name, folder = shown(need.stage, place.file), need.span.file.folder
+        file = SourceFile(name=name, folder=folder, text=place.text)
+        span = lines(file, place.start_line, place.end_line)
+    return faults.frontend_failed(need, str(error), span)
