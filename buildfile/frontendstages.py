@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from buildfile import faults
 from buildfile.failure import BuildFailedError, RefusedError
@@ -28,6 +28,7 @@ from translator.stage import Dockerfile, Instance, Stage, StageRef
 
 if TYPE_CHECKING:
     from buildfile.supplies import Supplies
+    from daemon_shim.builder import Client
     from daemon_shim.client import Daemon
     from daemon_shim.errors import SolveFailedError
     from daemon_shim.results import Result
@@ -47,6 +48,60 @@ def lack(stage: Stage, info: DaemonInfo) -> str:
     return ""
 
 
+class NoFrontendError(Exception):
+    """The daemon has no frontend of that name."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.message)
+        self.diagnostic = diagnostic
+
+
+Answer: TypeAlias = ResolvedFrontend | Diagnostic | NoFrontendError
+
+
+def make_all(
+    instances: Sequence[Instance],
+    compile_: Compile,
+    info: DaemonInfo,
+    ask: Callable[[Sequence[FrontendNeed]], Sequence[Answer]],
+) -> Frontends:
+    """What the frontends of all stages made; those that the daemon cannot make are left out.
+
+    ``ask`` gives an answer to each need of several. Raises BuildFailedError for all that failed,
+    RefusedError for frontends that the daemon has not, and as ``compile_`` does.
+    """
+    known: dict[StageRef, ResolvedFrontend] = {}
+    while True:
+        wanted = frontends_needed(instances, known, partial(compile_, frontends=known))
+        needs = [each for each in wanted if not lack(each.stage, info) and _is_fit(each, info)]
+        if not needs:
+            return known
+        answers = ask(needs)
+        _raise(answers)
+        refs = (need.stage.ref for need in needs)
+        known |= {
+            ref: answer
+            for ref, answer in zip(refs, answers, strict=True)
+            if isinstance(answer, ResolvedFrontend)
+        }
+
+
+def solved(client: Client, need: FrontendNeed) -> Answer:
+    """Ask a frontend in a build that is open; only what it reads itself is built for it."""
+    from daemon_shim.errors import SolveFailedError
+
+    try:
+        result = client.solve(
+            frontend=need.frontend,
+            opts=need.opts,
+            inputs={name: each.definition for name, each in need.inputs.items()},
+            evaluate=False,
+        )
+    except SolveFailedError as error:
+        return _failure(need, error, client.info)
+    return _answer(need, result)
+
+
 @dataclass(frozen=True, kw_only=True)
 class FrontendStages:
     """Asks a daemon. ``supply`` opens the secrets and agents with these ids, and the logins."""
@@ -55,31 +110,18 @@ class FrontendStages:
     supply: Callable[[Sequence[str], Sequence[str]], Supplies]
 
     def __call__(self, instances: Sequence[Instance], compile_: Compile) -> Frontends:
-        """What the frontends of all stages made; those that the daemon cannot make are left out.
+        """As ``make_all``, side by side.
 
-        Raises BuildFailedError for all that failed, RefusedError for frontends that the daemon has
-        not, InvalidFileError for secrets and agents that are not there, and DaemonError.
+        Raises InvalidFileError, too, for secrets and agents that are not there, and DaemonError.
         """
-        known: dict[StageRef, ResolvedFrontend] = {}
-        while needs := self._next(instances, known, compile_):
-            with ThreadPoolExecutor(_AT_ONCE) as pool:
-                answers = list(pool.map(self._ask, needs))
-            _raise(answers)
-            for need, answer in zip(needs, answers, strict=True):
-                assert isinstance(answer, ResolvedFrontend)  # noqa: S101 -- others were raised
-                known[need.stage.ref] = answer
-        return known
+        return make_all(instances, compile_, self.daemon.info(), self._ask_all)
 
-    def _next(
-        self, instances: Sequence[Instance], known: Frontends, compile_: Compile
-    ) -> Sequence[FrontendNeed]:
-        info = self.daemon.info()
-        wanted = frontends_needed(instances, known, partial(compile_, frontends=known))
-        return [need for need in wanted if not lack(need.stage, info) and _is_fit(need, info)]
+    def _ask_all(self, needs: Sequence[FrontendNeed]) -> Sequence[Answer]:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(self._ask, needs))
 
-    def _ask(self, need: FrontendNeed) -> ResolvedFrontend | Diagnostic | _NoFrontendError:
+    def _ask(self, need: FrontendNeed) -> Answer:
         from buildfile import serving
-        from daemon_shim.errors import SolveFailedError
         from daemon_shim.gateway import GatewayBuild
         from daemon_shim.request import SolveRequest
         from daemon_shim.results import Result
@@ -88,52 +130,37 @@ class FrontendStages:
 
         parts = tuple(need.inputs.values())
         given, ours = serving.frontend_folders(need), serving.folders(parts)
-        if twice := sorted(
-            name for name in given.keys() & ours.keys() if given[name] != ours[name]
-        ):
+        shared = sorted(given.keys() & ours.keys())
+        if twice := [name for name in shared if not _is_same(given[name], ours[name])]:
             return faults.folder_twice(need, twice[0])
         supplies = self.supply(
             (*need.secrets, *(name for part in parts for name in part.secrets)),
             (*need.ssh, *(name for part in parts for name in part.ssh)),
         )
         sources = FileSync({**ours, **given})
-        services: list[Service] = [
-            sources,
-            Content(serving.layouts(parts), {}, {}),
-            *supplies.services(),
-        ]
+        content = Content(serving.layouts(parts), {}, {})
+        services: list[Service] = [sources, content, *supplies.services()]
         with serving.session(self.daemon, services) as session:
             request = SolveRequest(ref=uuid.uuid4().hex, session=session.id, internal=True)
-            try:
-                with GatewayBuild(self.daemon, request) as build:
-                    result = build.solve(
-                        frontend=need.frontend,
-                        opts=need.opts,
-                        inputs={name: each.definition for name, each in need.inputs.items()},
-                        evaluate=False,
-                    )
-                    answer = _answer(need, result)
-                    build.return_result(Result())
-                    build.job.result()
-            except SolveFailedError as error:
-                if sources.errors:
-                    fault = sources.errors[0]
-                    reason = f"{fault.path}: {fault.reason}"
-                    return faults.unreadable_source(fault.source, reason, need.span)
-                return _failure(need, error, self.daemon.info())
+            with GatewayBuild(self.daemon, request) as build:
+                answer = solved(build, need)
+                build.return_result(Result())
+                build.job.result()
+        if sources.errors and not isinstance(answer, ResolvedFrontend):
+            fault = sources.errors[0]
+            return faults.unreadable_source(
+                fault.source, f"{fault.path}: {fault.reason}", need.span
+            )
         return answer
 
 
-class _NoFrontendError(Exception):
-    """The daemon has no frontend of that name."""
-
-    def __init__(self, diagnostic: Diagnostic) -> None:
-        super().__init__(diagnostic.message)
-        self.diagnostic = diagnostic
+def _is_same(one: object, other: object) -> bool:
+    """Whether two folders of one name are the same place, whatever each lets through."""
+    return getattr(one, "path", one) == getattr(other, "path", other)
 
 
-def _raise(answers: Sequence[ResolvedFrontend | Diagnostic | _NoFrontendError]) -> None:
-    refused = [each.diagnostic for each in answers if isinstance(each, _NoFrontendError)]
+def _raise(answers: Sequence[Answer]) -> None:
+    refused = [each.diagnostic for each in answers if isinstance(each, NoFrontendError)]
     if refused:
         raise RefusedError(dict.fromkeys(refused))
     failed = [each for each in answers if isinstance(each, Diagnostic)]
@@ -165,9 +192,9 @@ def _answer(need: FrontendNeed, result: Result) -> ResolvedFrontend | Diagnostic
 
 def _failure(
     need: FrontendNeed, error: SolveFailedError, info: DaemonInfo
-) -> Diagnostic | _NoFrontendError:
+) -> Diagnostic | NoFrontendError:
     if _UNKNOWN_FRONTEND in str(error):
-        return _NoFrontendError(faults.no_frontend(need, info))
+        return NoFrontendError(faults.no_frontend(need, info))
     place = next((each for each in error.ranges if each.text), None)
     span: Span | None = None
     if place:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from buildfile import faults as app
 from buildfile.foreign import foreign_platforms
@@ -20,6 +21,7 @@ from daemon_shim.results import Result
 from translator.compile import compile_instances, images_needed
 from translator.compiled import Compiled, ImageNeed, ResolvedImage
 from translator.diagnostic import Diagnostic, InvalidCommandError, InvalidFileError
+from translator.frontends import Compile, Frontends, stages_made
 from translator.inputs import Inputs
 from translator.llb.capabilities import missing
 from translator.platform import Platform
@@ -143,8 +145,8 @@ class _Work:
     def _compiled(self, instances: Sequence[Instance]) -> tuple[Compiled, ...]:
         client, info = self.client, self.client.info
         no_cache = self.request.no_cache or self.target.no_cache
-        return compile_instances(
-            instances,
+        compile_ = partial(
+            compile_instances,
             images=self._images(images_needed(instances)),
             ignores=ignore_patterns(client, instances),
             no_cache=no_cache,
@@ -153,6 +155,26 @@ class _Work:
             session=client.session_id,
             helpers=client.opts.get("source", ""),
         )
+        return compile_(instances, frontends=self._frontends(instances, compile_))
+
+    def _frontends(self, instances: Sequence[Instance], compile_: Compile) -> Frontends:
+        """What other frontends of the daemon make of stages."""
+        if not stages_made(instances):
+            return {}
+        from buildfile.failure import BuildFailedError, RefusedError
+        from buildfile.frontendstages import lack, make_all, solved
+
+        client = self.client
+        lacks = {stage: lack(stage, client.info) for stage in stages_made(instances).values()}
+        refused = [app.lacks_frontend(*each, client.info) for each in lacks.items() if each[1]]
+        if refused:
+            raise told(refused)
+        try:
+            return make_all(
+                instances, compile_, client.info, lambda needs: [solved(client, e) for e in needs]
+            )
+        except (BuildFailedError, RefusedError) as error:
+            raise told(error.diagnostics) from error
 
     def _images(self, needs: Iterable[ImageNeed]) -> dict[ImageNeed, ResolvedImage]:
         found: dict[ImageNeed, ResolvedImage] = {}

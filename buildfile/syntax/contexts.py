@@ -23,10 +23,13 @@ from translator.stage import (
     CacheMount,
     Copy,
     Diff,
+    Dockerfile,
+    Frontend,
     GitSource,
     HttpSource,
     ImageOptions,
     ImageSource,
+    InlineSource,
     Instance,
     LocalSource,
     Merge,
@@ -246,7 +249,29 @@ def _base(origin: Any, place: Callable[[Origin], Origin]) -> Any:
         return replace(origin, inputs=tuple(map(place, origin.inputs)))
     if isinstance(origin, Diff):
         return replace(origin, lower=place(origin.lower), upper=place(origin.upper))
+    if isinstance(origin, Dockerfile):
+        return _dockerfile(origin, place)
+    if isinstance(origin, Frontend):
+        return replace(origin, inputs=_all(origin.inputs, place))
     return place(origin)
+
+
+def _dockerfile(made: Dockerfile, place: Callable[[Origin], Origin]) -> Dockerfile:
+    """With text as a source like any other: the session is another's, and serves none of ours."""
+    contexts = _all(made.contexts, place)
+    if made.inline:
+        files = (("Dockerfile", made.inline),)
+        text = InlineSource(name="Dockerfile", files=files, span=made.span)
+        made = replace(made, inline="", file="Dockerfile", place=text)
+    elif made.place is not None:
+        made = replace(made, place=place(made.place))
+    return replace(made, context=place(made.context), contexts=contexts)
+
+
+def _all(
+    named: tuple[tuple[str, Origin], ...], place: Callable[[Origin], Origin]
+) -> tuple[tuple[str, Origin], ...]:
+    return tuple((name, place(origin)) for name, origin in named)
 
 
 def _step(step: Step, place: Callable[[Origin], Origin]) -> Step:

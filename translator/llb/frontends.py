@@ -112,7 +112,11 @@ def _gateway(made: Frontend, platform: str) -> Call:
         frontend="gateway.v0",
         opts={"platform": platform, **dict(made.opts), "source": made.image},
         inputs=dict(made.inputs),
-        folders={name: each for name, each in made.inputs if isinstance(each, LocalSource)},
+        folders={
+            name: each
+            for name, each in made.inputs
+            if isinstance(each, LocalSource) and not each.served
+        },
         what=f"gateway.v0, image {made.image}",
     )
 
@@ -123,7 +127,7 @@ def _what(made: Dockerfile) -> str:
 
 def _is_folder(origin: Origin) -> bool:
     """Whether the frontend is to read a folder itself, with the ignore file that lies in it."""
-    return isinstance(origin, LocalSource) and origin.ignore_file
+    return isinstance(origin, LocalSource) and origin.ignore_file and not origin.served
 
 
 _CALLS: Mapping[type, Callable[[Any, str], Call]] = {Dockerfile: _dockerfile, Frontend: _gateway}
