@@ -14,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from buildfile import faults
-from buildfile.failure import BuildFailedError, RefusedError
 from daemon_shim import support
 from daemon_shim.info import DaemonInfo
 from translator.compiled import FrontendNeed, ResolvedFrontend
@@ -56,6 +55,15 @@ class NoFrontendError(Exception):
         self.diagnostic = diagnostic
 
 
+class NotMadeError(Exception):
+    """What became of frontends that made nothing; ``refused`` where the daemon has not got them."""
+
+    def __init__(self, diagnostics: tuple[Diagnostic, ...], *, refused: bool) -> None:
+        super().__init__(diagnostics[0].message)
+        self.diagnostics = diagnostics
+        self.refused = refused
+
+
 Answer: TypeAlias = ResolvedFrontend | Diagnostic | NoFrontendError
 
 
@@ -67,8 +75,8 @@ def make_all(
 ) -> Frontends:
     """What the frontends of all stages made; those that the daemon cannot make are left out.
 
-    ``ask`` gives an answer to each need of several. Raises BuildFailedError for all that failed,
-    RefusedError for frontends that the daemon has not, and as ``compile_`` does.
+    ``ask`` gives an answer to each need of several. Raises NotMadeError for frontends that the
+    daemon has not, else for all that failed; and as ``compile_`` does.
     """
     known: dict[StageRef, ResolvedFrontend] = {}
     while True:
@@ -112,9 +120,16 @@ class FrontendStages:
     def __call__(self, instances: Sequence[Instance], compile_: Compile) -> Frontends:
         """As ``make_all``, side by side.
 
-        Raises InvalidFileError, too, for secrets and agents that are not there, and DaemonError.
+        Raises RefusedError and BuildFailedError in place of NotMadeError, InvalidFileError for
+        secrets and agents that are not there, and DaemonError.
         """
-        return make_all(instances, compile_, self.daemon.info(), self._ask_all)
+        from buildfile.failure import BuildFailedError, RefusedError
+
+        try:
+            return make_all(instances, compile_, self.daemon.info(), self._ask_all)
+        except NotMadeError as error:
+            kind = RefusedError if error.refused else BuildFailedError
+            raise kind(error.diagnostics) from error
 
     def _ask_all(self, needs: Sequence[FrontendNeed]) -> Sequence[Answer]:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -161,11 +176,9 @@ def _is_same(one: object, other: object) -> bool:
 
 def _raise(answers: Sequence[Answer]) -> None:
     refused = [each.diagnostic for each in answers if isinstance(each, NoFrontendError)]
-    if refused:
-        raise RefusedError(dict.fromkeys(refused))
     failed = [each for each in answers if isinstance(each, Diagnostic)]
-    if failed:
-        raise BuildFailedError(dict.fromkeys(failed))
+    if refused or failed:
+        raise NotMadeError(tuple(dict.fromkeys(refused or failed)), refused=bool(refused))
 
 
 def _is_fit(need: FrontendNeed, info: DaemonInfo) -> bool:

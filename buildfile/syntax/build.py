@@ -161,8 +161,7 @@ class _Work:
         """What other frontends of the daemon make of stages."""
         if not stages_made(instances):
             return {}
-        from buildfile.failure import BuildFailedError, RefusedError
-        from buildfile.frontendstages import lack, make_all, solved
+        from buildfile.frontendstages import NotMadeError, lack, make_all, solved
 
         client = self.client
         lacks = {stage: lack(stage, client.info) for stage in stages_made(instances).values()}
@@ -173,7 +172,7 @@ class _Work:
             return make_all(
                 instances, compile_, client.info, lambda needs: [solved(client, e) for e in needs]
             )
-        except (BuildFailedError, RefusedError) as error:
+        except NotMadeError as error:
             raise told(error.diagnostics) from error
 
     def _images(self, needs: Iterable[ImageNeed]) -> dict[ImageNeed, ResolvedImage]:

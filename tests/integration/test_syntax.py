@@ -244,6 +244,30 @@ def test_a_stage_is_a_target_too_and_steps_can_run_anew(
     assert ask_full({**base, "target": "base"}).ref.stat_file("/bin").is_folder
 
 
+def test_stages_of_dockerfiles_are_made_by_the_daemon(tree: Workspace, ask: Asking) -> None:
+    text = (tree.folder / "buildfile.yaml").read_text()
+    made = """\
+targets:
+  site:
+    dockerfile: {context: web, inline: "FROM scratch AS x\\nCOPY a.txt /\\n", contexts: {y: files}}
+  above: {stage: above}
+"""
+    above = "  above: {from: site, steps: [{write: {path: /more, text: more}}]}\ntargets:\n"
+    made = made.replace(", contexts: {y: files}", "") if _is_before_contexts(ask) else made
+    tree.write("buildfile.yaml", text.replace("targets:\n", above + made.partition("\n")[2], 1))
+    if "frontend.inputs" not in ask.build.capabilities:
+        with pytest.raises(SolveFailedError, match="stage of a frontend among others"):
+            ask(target="above")
+        return
+    ref = ask(target="above").ref
+    assert [each.name for each in ref.read_dir("/")] == ["a.txt", "more"]
+    assert ref.read_file("/a.txt") == b"a\n"
+
+
+def _is_before_contexts(ask: Asking) -> bool:
+    return "mergeop" not in ask.build.capabilities  # v0.10, too
+
+
 # --- what is asked and told --------------------------------------------------------------------
 
 
