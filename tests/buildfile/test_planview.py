@@ -83,8 +83,8 @@ targets: {t: {stage: s, platforms: [linux/arm64]}}
     assert "    stages  tool (linux/amd64), s (linux/arm64)" in as_text(plan)
     (job,) = as_json(plan)["jobs"]
     assert job["platforms"][0]["stages"] == [
-        {"stage": "tool", "platform": "linux/amd64", "worker": None},
-        {"stage": "s", "platform": "linux/arm64", "worker": None},
+        {"stage": "tool", "platform": "linux/amd64", "worker": None, "made-by": ""},
+        {"stage": "s", "platform": "linux/arm64", "worker": None, "made-by": ""},
     ]
 
 
