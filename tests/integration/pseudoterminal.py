@@ -9,6 +9,7 @@ import pty
 import select
 import signal
 import struct
+import subprocess
 import termios
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,8 +21,8 @@ _SECONDS = 60
 class PseudoTerminal:
     """The command, and the other end of its terminal. Made by ``started``."""
 
-    def __init__(self, pid: int, end: int) -> None:
-        self._pid = pid
+    def __init__(self, process: subprocess.Popen[bytes], end: int) -> None:
+        self._process = process
         self._end = end
         self.shown = b""
 
@@ -49,13 +50,13 @@ class PseudoTerminal:
 
     def send(self, number: signal.Signals) -> None:
         """Send the command a signal."""
-        os.kill(self._pid, number)
+        self._process.send_signal(number)
 
     def end(self) -> int:
         """Read to the end; the exit code, or minus the signal."""
         while self._read():
             pass
-        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        return self._process.wait(_SECONDS)
 
     def _read(self) -> bytes:
         try:
@@ -71,15 +72,20 @@ def started(
     command: Sequence[str], folder: Path, environment: Mapping[str, str]
 ) -> Iterator[PseudoTerminal]:
     """Start a command in a terminal of 24 rows and 80 columns."""
-    script = 'stty rows 24 cols 80; cd "$0"; exec "$@"'
-    pid, end = pty.fork()
-    if not pid:
-        os.execve("/bin/sh", ["sh", "-c", script, str(folder), *command], dict(environment))
+    end, theirs = pty.openpty()
+    script = 'stty rows 24 cols 80; exec "$@"'
+    process = subprocess.Popen(
+        ["setsid", "--ctty", "sh", "-c", script, "sh", *command],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=folder,
+        env=environment,
+    )
+    os.close(theirs)
     try:
-        yield PseudoTerminal(pid, end)
+        yield PseudoTerminal(process, end)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, 0)
+        process.kill()
+        process.wait()
         os.close(end)
