@@ -29,6 +29,16 @@ def strange_folder(stage: str, name: str, span: Span) -> Diagnostic:
     )
 
 
+def broken_graph(stage: str, span: Span) -> Diagnostic:
+    """A definition that refers to operations which it has not."""
+    return Diagnostic(
+        code="broken-graph",
+        message=f"the frontend of {stage} made a graph that cannot be read",
+        span=span,
+        hint="that is a mistake of the frontend, or of the daemon",
+    )
+
+
 def not_given(noun: str, key: str, name: str, span: Span, stage: Span) -> Diagnostic:
     """A secret or agent that a frontend's step needs, and its stage does not name."""
     return Diagnostic(

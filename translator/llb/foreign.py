@@ -12,12 +12,14 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from google.protobuf.message import DecodeError
+
 from schemas.pb import ops_pb2 as pb
 from translator.compiled import ResolvedFrontend
 from translator.diagnostic import Diagnostic, InvalidFileError
 from translator.llb import back_faults as faults
 from translator.llb.foreignop import Asked, adds, grown, sealed, withhold
-from translator.llb.frontends import call, shown
+from translator.llb.frontends import call, entitled, shown
 from translator.llb.graph import Edge, ForeignOp, Tree, Vertex
 from translator.llb.marshal import NAME_KEY
 from translator.llb.sources import HINT, LOCAL, UNIQUE
@@ -56,14 +58,19 @@ def head(definition: bytes) -> tuple[str, int] | None:
 def spliced(resolved: ResolvedFrontend, place: Place) -> Tree:
     """Put what a frontend made into the graph in the making, and give its tree.
 
-    Raises InvalidFileError for what it asks for and the stage does not allow.
+    Raises InvalidFileError for what it asks for and the stage does not allow, and for a definition
+    that is none.
     """
-    root = head(resolved.definition)
-    if root is None:
-        return None
-    given = _given(resolved, place)
-    work = _Splicing(pb.Definition.FromString(resolved.definition), given, place)
-    return given.get(root) or work.run(root)
+    try:
+        root = head(resolved.definition)
+        if root is None:
+            return None
+        given = _given(resolved, place)
+        work = _Splicing(pb.Definition.FromString(resolved.definition), given, place)
+        return given.get(root) or work.run(root)
+    except (LookupError, DecodeError) as error:
+        fault = faults.broken_graph(place.stage.ref.name, place.made.span)
+        raise InvalidFileError([fault]) from error
 
 
 def pending(place: Place) -> Edge:
@@ -75,7 +82,7 @@ def pending(place: Place) -> Edge:
                 sealed=True,
                 secrets=made.secrets,
                 ssh=made.ssh,
-                entitlements=made.entitlements,
+                entitlements=entitled(made),
             ),
             inputs=tuple(dict.fromkeys(tree for tree in place.trees.values() if tree)),
             name=place.title(f"by {asked.what}"),
@@ -226,10 +233,8 @@ def _not_given(asked: Asked, made: Dockerfile | Frontend, span: Span) -> Iterato
     for name in asked.ssh:
         if name not in made.ssh:
             yield faults.not_given("SSH agent", "ssh", name, span, made.span)
-    host = isinstance(made, Dockerfile) and made.network == "host"
-    allowed = (*made.entitlements, *(("network.host",) if host else ()))
     for name in asked.entitlements:
-        if name not in allowed:
+        if name not in entitled(made):
             yield faults.not_entitled(name, span, made.span)
 
 

@@ -47,6 +47,12 @@ def call(stage: Stage) -> Call:
     return _CALLS[type(stage.origin)](stage.origin, str(stage.platform))
 
 
+def entitled(made: Dockerfile | Frontend) -> tuple[str, ...]:
+    """What the steps of a frontend may do beyond the usual."""
+    host = isinstance(made, Dockerfile) and made.network == "host"
+    return (*made.entitlements, *(("network.host",) if host else ()))
+
+
 def made_by(stage: Stage) -> str:
     """The frontend of a stage and what it is given, in words; '' where none makes it."""
     if not isinstance(stage.origin, Dockerfile | Frontend):

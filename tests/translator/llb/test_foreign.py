@@ -77,9 +77,9 @@ def test_operations_stay_what_they_are() -> None:
     whole = compiled(GIVEN, stage("f", StageRef("given"), run("there"), copy(inline(("a", "b")))))
     result = spliced(made_by(), resolved=ResolvedFrontend(definition=written(whole)))
     assert data(result) == data(whole)
-    metadata = next(iter(definition(result).metadata.values()))
-    assert metadata.description["other"] == "kept"
-    assert metadata.caps
+    told = [definition(result).metadata[each] for each in result.names]
+    assert {metadata.description["other"] for metadata in told} == {"kept"}
+    assert all(metadata.caps for metadata in told)
 
 
 def test_titles_are_the_frontends_with_the_stage_before_them() -> None:
@@ -154,6 +154,19 @@ def test_a_folder_that_was_not_given_is_refused() -> None:
     whole = compiled(stage("f", SCRATCH, copy(local("etc"))))
     with pytest.raises(InvalidFileError, match="wants the local source etc"):
         spliced(made_by(), resolved=ResolvedFrontend(definition=written(whole)))
+
+
+@pytest.mark.parametrize("broken", [b"\xff", pb.Definition(**{"def": [b""]}).SerializeToString()])
+def test_a_broken_graph_is_a_fault(broken: bytes) -> None:
+    with pytest.raises(InvalidFileError, match="made a graph that cannot be read"):
+        spliced(made_by(), resolved=ResolvedFrontend(definition=broken))
+
+
+def test_a_graph_that_lacks_an_operation_is_a_fault() -> None:
+    message = definition(compiled(stage("f", image(), run("there"))))
+    del getattr(message, "def")[0]
+    with pytest.raises(InvalidFileError, match="made a graph that cannot be read"):
+        spliced(made_by(), resolved=ResolvedFrontend(definition=message.SerializeToString()))
 
 
 def secretive(*, optional: bool) -> Compiled:
