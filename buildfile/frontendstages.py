@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from buildfile import faults
@@ -72,13 +73,14 @@ def make_all(
     compile_: Compile,
     info: DaemonInfo,
     ask: Callable[[Sequence[FrontendNeed]], Sequence[Answer]],
+    given: Frontends = MappingProxyType({}),
 ) -> Frontends:
     """What the frontends of all stages made; those that the daemon cannot make are left out.
 
     ``ask`` gives an answer to each need of several. Raises NotMadeError for frontends that the
     daemon has not, else for all that failed; and as ``compile_`` does.
     """
-    known: dict[StageRef, ResolvedFrontend] = {}
+    known: dict[StageRef, ResolvedFrontend] = dict(given)
     while True:
         wanted = frontends_needed(instances, known, partial(compile_, frontends=known))
         needs = [each for each in wanted if not lack(each.stage, info) and _is_fit(each, info)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -53,12 +53,13 @@ def _build(client: Client) -> Result:
         return answers.describe()
     if request.answer and request.answer not in answers.NAMES:
         raise errdefs.unsupported_request(request.answer)
-    files = ClientFiles(client, request)
+    inputs = client.inputs()
+    files = ClientFiles(client, request, inputs)
     project = _load(files, request)
     if request.answer == answers.TARGETS:
         return answers.targets(project)
     target = choose(project, request)
-    work = _Work(client, request, project, target, files)
+    work = _Work(client, request, project, target, files, inputs)
     if request.answer == answers.OUTLINE:
         return answers.outline(project, target, work.instances())
     return work.run()
@@ -108,6 +109,7 @@ class _Work:
     project: Project
     target: Target
     files: ClientFiles
+    inputs: Mapping[str, bytes]
 
     def instances(self) -> list[Instance]:
         """The target's stages as the build file has them, for each platform."""
@@ -119,11 +121,11 @@ class _Work:
 
     def run(self) -> Result:
         """Build them."""
-        contexts = Contexts(self.request)
+        contexts = Contexts(self.request, self.inputs)
         instances = [contexts.given(each) for each in self.instances()]
         caches, amiss = self._caches()
         self._warn((*self.project.warnings, *amiss, *self._unused(contexts, instances)))
-        parts = self._compiled(instances)
+        parts = self._compiled(instances, contexts.made)
         self._check(parts, instances)
         refs = {
             str(part.platform): self.client.solve(
@@ -142,7 +144,7 @@ class _Work:
         (ref,), (config,) = refs.values(), configs.values()
         return Result.one(ref, config=config, metadata=self._annotations())
 
-    def _compiled(self, instances: Sequence[Instance]) -> tuple[Compiled, ...]:
+    def _compiled(self, instances: Sequence[Instance], given: Frontends) -> tuple[Compiled, ...]:
         client, info = self.client, self.client.info
         no_cache = self.request.no_cache or self.target.no_cache
         compile_ = partial(
@@ -155,22 +157,29 @@ class _Work:
             session=client.session_id,
             helpers=client.opts.get("source", ""),
         )
-        return compile_(instances, frontends=self._frontends(instances, compile_))
+        return compile_(instances, frontends=self._frontends(instances, compile_, given))
 
-    def _frontends(self, instances: Sequence[Instance], compile_: Compile) -> Frontends:
-        """What other frontends of the daemon make of stages."""
-        if not stages_made(instances):
-            return {}
+    def _frontends(
+        self, instances: Sequence[Instance], compile_: Compile, given: Frontends
+    ) -> Frontends:
+        """What other frontends of the daemon make of stages, beside those that are ``given``."""
+        wanted = [each for ref, each in stages_made(instances).items() if ref not in given]
+        if not wanted:
+            return given
         from buildfile.frontendstages import NotMadeError, lack, make_all, solved
 
         client = self.client
-        lacks = {stage: lack(stage, client.info) for stage in stages_made(instances).values()}
-        refused = [app.lacks_frontend(*each, client.info) for each in lacks.items() if each[1]]
+        lacks = [(stage, lack(stage, client.info)) for stage in wanted]
+        refused = [app.lacks_frontend(*each, client.info) for each in lacks if each[1]]
         if refused:
             raise told(refused)
         try:
             return make_all(
-                instances, compile_, client.info, lambda needs: [solved(client, e) for e in needs]
+                instances,
+                compile_,
+                client.info,
+                lambda needs: [solved(client, each) for each in needs],
+                given,
             )
         except NotMadeError as error:
             raise told(error.diagnostics) from error

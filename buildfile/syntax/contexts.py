@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from buildfile.syntax import faults
 from buildfile.syntax.request import Request
+from translator.compiled import ResolvedFrontend
 from translator.diagnostic import Diagnostic, InvalidCommandError, InvalidFileError
 from translator.llb.locals import literal
 from translator.platform import Platform
@@ -49,26 +51,41 @@ ROOT = "/context"
 NOWHERE = Span(SourceFile(name="<client>", folder=ROOT, text=""), Position(1, 1), Position(1, 1))
 """In place of a place in a file, for what a client gives."""
 
+_NONE: Mapping[str, bytes] = MappingProxyType({})
+_CONTEXT, _FILE = "context", "dockerfile"
 _GIT = re.compile(r"git@|(?:git|ssh)://|github\.com/|https?://[^#]+\.git(?:#|$)")
 _STORE = re.compile(r"//(?P<store>[^@]+?)(?::[^:/@]+)?@(?P<digest>sha256:[0-9a-f]{64})")
 
 Remote: TypeAlias = GitSource | HttpSource
-Context: TypeAlias = Scratch | Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """A graph that the client gives in place of a source, by its name."""
+
+    name: str
+    span: Span = NOWHERE
+
+
+Main: TypeAlias = LocalSource | Remote | Input
+Context: TypeAlias = Scratch | Source | Input
 Stages: TypeAlias = dict[StageRef, Stage]
 
 
-def file_origin(request: Request) -> LocalSource | Remote:
-    """The tree that has the build file."""
-    main = main_origin(request)
-    if request.file_folder or isinstance(main, LocalSource):
-        return _served(request.file_folder or "dockerfile")
+def file_origin(request: Request, inputs: Collection[str]) -> Main:
+    """The tree that has the build file. ``inputs`` are names of graphs that the client gives."""
+    main = main_origin(request, inputs)
+    if request.file_folder:
+        return _served(request.file_folder)
+    if isinstance(main, LocalSource | Input):
+        return Input(name=_FILE) if _FILE in inputs else _served(_FILE)
     return main
 
 
-def main_origin(request: Request) -> LocalSource | Remote:
+def main_origin(request: Request, inputs: Collection[str]) -> Main:
     """The context. Raises InvalidCommandError for an address that is none."""
     if not request.remote:
-        return _served(request.context)
+        return Input(name=_CONTEXT) if _CONTEXT in inputs else _served(request.context)
     origin = _at_address("context", request.remote)
     if origin is None:
         reason = "is no address of a git repository or a download"
@@ -96,11 +113,17 @@ class _Given:
 class Contexts:
     """Gives instances the trees of a request in place of folders of this machine."""
 
-    def __init__(self, request: Request) -> None:
-        """Raises InvalidCommandError for contexts that are written wrong."""
+    def __init__(self, request: Request, inputs: Mapping[str, bytes] = _NONE) -> None:
+        """``inputs`` are graphs that the client gives, serialised definitions by name.
+
+        Raises InvalidCommandError for contexts that are written wrong.
+        """
+        self.made: dict[StageRef, ResolvedFrontend] = {}
+        """What stages are that stand for the client's graphs."""
         self._request = request
-        self._main = main_origin(request)
-        self._named = _all_named(request.contexts)
+        self._inputs = inputs
+        self._main = main_origin(request, inputs)
+        self._named = _all_named(request.contexts, inputs)
         self._used: set[str] = set()
         self._given: dict[int, _Given] = {}
 
@@ -135,6 +158,9 @@ class Contexts:
     def _make(self, stage: Stage) -> _Given:
         context = self._context(stage.ref.name, stage.platform)
         if context is not None:
+            if isinstance(context, Input):
+                made = self._given_graph(context, stage.ref, stage.platform, stage.span)
+                return _Given(before=stage, stage=made)
             origin = _at(context, stage.span)
             bare = Stage(ref=stage.ref, platform=stage.platform, origin=origin, span=stage.span)
             return _Given(before=stage, stage=bare)
@@ -170,6 +196,8 @@ class Contexts:
     def source(self, source: Source, work: _Work) -> Origin:
         """What a source is here. Raises InvalidFileError where the client cannot give it."""
         context = self._context(source.name, work.platform)
+        if isinstance(context, Input):
+            return self._input(context, work, source.span)
         if context is not None:
             return _at(context, source.span)
         if isinstance(source, LocalSource):
@@ -186,7 +214,7 @@ class Contexts:
         if isinstance(self._main, LocalSource):
             return replace(source, served=self._main.served, below=below)
         below = posixpath.join(self._request.subfolder, below).strip("/")
-        whole = work.unpacked(self._main) if isinstance(self._main, HttpSource) else self._main
+        whole = self._whole(self._main, work, source.span)
         include = source.include + source.follow
         if not below and not include and not source.exclude:
             return whole
@@ -199,6 +227,24 @@ class Contexts:
             span=source.span,
         )
         return work.add(f"context {source.name}", step)
+
+    def _whole(self, main: Remote | Input, work: _Work, span: Span) -> Origin:
+        if isinstance(main, Input):
+            return self._input(main, work, span)
+        return work.unpacked(main) if isinstance(main, HttpSource) else main
+
+    def _input(self, given: Input, work: _Work, span: Span) -> StageRef:
+        ref = StageRef(f"input {given.name}", work.platform.slug)
+        work.added[ref] = self._given_graph(given, ref, work.platform, span)
+        return ref
+
+    def _given_graph(self, given: Input, ref: StageRef, platform: Platform, span: Span) -> Stage:
+        """A stage that is what a client gives: as if a frontend had made it."""
+        definition = self._inputs[given.name]
+        config = self._request.configs.get(given.name, b"")
+        self.made[ref] = ResolvedFrontend(definition=definition, config=config)
+        made = Frontend(image=f"input {given.name}", span=span)
+        return Stage(ref=ref, platform=platform, origin=made, span=span)
 
 
 class _Work:
@@ -234,7 +280,7 @@ class _Work:
         return ref
 
 
-def _at(context: Context, span: Span) -> Context:
+def _at(context: Scratch | Source, span: Span) -> Scratch | Source:
     """A named context where the build file names what it stands in for."""
     return replace(context, span=span)
 
@@ -315,11 +361,13 @@ def _uses(stage: Stage) -> list[StageRef]:
 # --- contexts by their text ------------------------------------------------------------------
 
 
-def _all_named(texts: Mapping[str, str]) -> dict[str, Context]:
+def _all_named(texts: Mapping[str, str], inputs: Collection[str]) -> dict[str, Context]:
     named: dict[str, Context] = {}
     found: list[Diagnostic] = []
     for name, text in texts.items():
         made = _from_text(name.partition("::")[0], text)
+        if isinstance(made, Input) and made.name not in inputs:
+            made = "is none of the inputs that the client gives"
         if isinstance(made, str):
             found.append(faults.bad_context(name, text, made))
         else:
@@ -357,10 +405,15 @@ def _local(name: str, rest: str) -> Context | str:
     return LocalSource(name=name, path=f"/contexts/{rest}", served=rest, span=NOWHERE)
 
 
+def _input(_name: str, rest: str) -> Context | str:
+    return Input(name=rest)
+
+
 _KINDS: Mapping[str, Callable[[str, str], Context | str]] = {
     "docker-image": _image,
     "oci-layout": _layout,
     "local": _local,
+    "input": _input,
 }
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import posixpath
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from buildfile.files import FILE_NAMES
 from buildfile.syntax import faults
-from buildfile.syntax.contexts import NOWHERE, ROOT, file_origin, unpacking
+from buildfile.syntax.contexts import NOWHERE, ROOT, Input, file_origin, unpacking
 from buildfile.syntax.request import Request
 from daemon_shim.errors import NoSuchFileError
 from daemon_shim.session.patterns import read_ignore
@@ -36,10 +36,11 @@ class ClientFiles:
     ``vertex`` is the digest of what was read first, for warnings.
     """
 
-    def __init__(self, client: Client, request: Request) -> None:
+    def __init__(self, client: Client, request: Request, inputs: Mapping[str, bytes]) -> None:
         self._client = client
         self._request = request
-        self._origin = file_origin(request)
+        self._inputs = inputs
+        self._origin = file_origin(request, inputs)
         self._whole: Reference | None = None
         self.vertex = ""
 
@@ -71,8 +72,11 @@ class ClientFiles:
         origin = self._origin
         if isinstance(origin, LocalSource):
             return self._solved(replace(origin, follow=tuple(names)))
-        if self._whole is None:
+        if self._whole is None and isinstance(origin, Input):
+            self._whole = self._client.solve(self._inputs[origin.name]).ref
+        elif self._whole is None and not isinstance(origin, Input):
             self._whole = self._solved(origin)
+        assert self._whole is not None  # noqa: S101 -- for the type checker
         return self._whole
 
     def _solved(self, origin: Origin) -> Reference:

@@ -6,6 +6,7 @@ which buildctl, buildx and ``docker build`` write.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ CAPABILITIES = ("inputs", "subrequests", "contexts")
 """What a client may ask this frontend for, each behind ``moby.buildkit.frontend.``."""
 
 _ARG, _LABEL, _CONTEXT = "build-arg:", "label:", "context:"
+_METADATA = "input-metadata:"
 _MODES: Mapping[str, ResolveMode] = {
     "": "default",
     "default": "default",
@@ -61,8 +63,9 @@ class Request:
     ``several`` says whether the result is one by platform even for a single one (None: only for
     several). ``filename`` is '' where none is named. ``file_folder`` is the session's name for the
     folder that the build file is in, '' for where it usually is; ``context`` is that of the
-    context, and ``remote`` its address where the session has none. ``contexts`` are named ones.
-    ``no_cache`` is for all stages, or for those it names. ``answer`` is a subrequest's name.
+    context, and ``remote`` its address where the session has none. ``contexts`` are named ones,
+    and ``configs`` image configs as JSON, of inputs by name. ``no_cache`` is for all stages, or for
+    those it names. ``answer`` is a subrequest's name.
     """
 
     target: str = ""
@@ -76,6 +79,7 @@ class Request:
     arguments: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     contexts: Mapping[str, str] = field(default_factory=dict)
+    configs: Mapping[str, bytes] = field(default_factory=dict)
     cache_imports: tuple[CacheOption, ...] = ()
     no_cache: bool | tuple[str, ...] = False
     resolve: ResolveMode = "default"
@@ -101,6 +105,7 @@ def read(opts: Mapping[str, str]) -> Request:
         arguments=arguments,
         labels=_named(opts, _LABEL),
         contexts=_named(opts, _CONTEXT),
+        configs=dict(_configs(opts, found)),
         cache_imports=(*_caches(opts.get("cache-imports", ""), found), *_old_caches(opts)),
         no_cache=_no_cache(opts),
         resolve=_choice("image-resolve-mode", _MODES, opts, found),
@@ -173,6 +178,16 @@ def _caches(text: str, found: list[Diagnostic]) -> Iterator[CacheOption]:
             yield CacheOption(type=str(known["type"]), attrs=attrs)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         found.append(faults.bad_option("cache-imports", "", "a JSON array of Type and Attrs"))
+
+
+def _configs(opts: Mapping[str, str], found: list[Diagnostic]) -> Iterator[tuple[str, bytes]]:
+    """What clients tell of inputs: JSON objects, whose values are bytes as Go writes them."""
+    for name, text in _named(opts, _METADATA).items():
+        try:
+            config = json.loads(text).get("containerimage.config", "")
+            yield name, base64.b64decode(config, validate=True)
+        except (ValueError, AttributeError, TypeError, RecursionError):
+            found.append(faults.bad_option(_METADATA + name, "", "a JSON object of base64 texts"))
 
 
 def _old_caches(opts: Mapping[str, str]) -> Iterator[CacheOption]:

@@ -25,6 +25,7 @@ from tests.integration.command import Workspace, run
 from tests.real import bases
 from tests.real.daemon import Daemon as Known
 from tests.real.errors import UnavailableError
+from translator.state import mkdir, scratch, write
 
 _REPOSITORY = Path(__file__).parents[2]
 _IMAGE = _REPOSITORY / "images" / "frontend"
@@ -231,6 +232,24 @@ def test_named_contexts_and_platforms(tree: Workspace, ask: Asking) -> None:
         assert [each["ID"] for each in listed] == ["linux/amd64", "linux/arm64"]
         config = json.loads(result.metadata["containerimage.config/linux/arm64"])
         assert config["architecture"] == "arm64"
+
+
+def test_a_client_gives_graphs(tree: Workspace, syntax_image: str, ask: Asking) -> None:
+    if "frontend.inputs" not in ask.build.capabilities:
+        pytest.skip("this daemon gives frontends no graphs")
+    file = (tree.folder / "buildfile.yaml").read_text()
+    result = ask.build.solve(
+        frontend="gateway.v0",
+        opts={"source": syntax_image, "target": "files", "context:base": "input:dockerfile"},
+        inputs={
+            "context": scratch().file(mkdir("/web"), write("/web/given", "by the client")),
+            "dockerfile": scratch().file(
+                write("/buildfile.yaml", file), mkdir("/parts"), write("/parts/base.yaml", _PART)
+            ),
+        },
+    )
+    assert [each.name for each in result.ref.read_dir("/web")] == ["given"]
+    assert result.ref.read_file("/web/given") == b"by the client"
 
 
 def test_a_stage_is_a_target_too_and_steps_can_run_anew(

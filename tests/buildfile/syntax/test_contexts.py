@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from buildfile.syntax.contexts import ROOT, Contexts, main_origin
+from buildfile.syntax.contexts import ROOT, Contexts, Input, file_origin, main_origin
 from buildfile.syntax.request import Request
 from translator.compile import compile_instances
 from translator.diagnostic import InvalidCommandError, InvalidFileError
@@ -22,6 +24,7 @@ from translator.stage import (
     OciLayoutSource,
     StageRef,
 )
+from translator.state import scratch, write
 from translator.text import document
 
 _AMD64 = Platform("linux", "amd64")
@@ -117,7 +120,7 @@ def test_stages_stay_shared_between_platforms() -> None:
 )
 def test_a_context_at_an_address(address: str, kind: type) -> None:
     request = Request(remote=address, contexts={"base": "docker-image://scratch"})
-    assert isinstance(main_origin(request), kind)
+    assert isinstance(main_origin(request, ()), kind)
     given = Contexts(request).given(instance("app"))
     web, *_ = (each for each in given.stages if each.name == "context web")
     (step,) = given.stages[web].steps
@@ -134,6 +137,31 @@ def test_a_repository_as_it_is() -> None:
     assert (origin.url, origin.ref, origin.subdir) == ("https://h.example/a.git", "v1", "sub")
 
 
+def test_graphs_that_the_client_gives() -> None:
+    definition = scratch().file(write("/a", "a")).marshal(platform="linux/amd64")
+    config = b'{"config": {"Env": ["A=1"]}, "os": "linux", "architecture": "amd64"}'
+    request = Request(contexts={"base": "input:tree"}, configs={"tree": config})
+    contexts = Contexts(request, {"tree": definition, "context": definition})
+    given = contexts.given(instance("app"))
+    assert {ref.name for ref in contexts.made} == {"base", "input context"}
+    (made,) = compile_instances([given], frontends=contexts.made)
+    assert not made.locals
+    assert json.loads(made.image_config)["config"]["Env"] == ["A=1"]
+    assert definition[:40] in made.definition
+
+
+def test_an_input_that_is_not_given() -> None:
+    with pytest.raises(InvalidCommandError, match="is none of the inputs"):
+        Contexts(Request(contexts={"base": "input:tree"}))
+
+
+def test_where_the_build_file_is() -> None:
+    assert file_origin(Request(), ()).name == "dockerfile"
+    assert isinstance(file_origin(Request(), ("dockerfile",)), Input)
+    assert isinstance(file_origin(Request(file_folder="d"), ("dockerfile",)), LocalSource)
+    assert isinstance(file_origin(Request(remote="git://h/a"), ("dockerfile",)), GitSource)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [("what:ever", "is of no kind"), ("oci-layout://x", "needs a digest"), ("alone", "of no kind")],
@@ -145,4 +173,4 @@ def test_contexts_that_are_none(text: str, said: str) -> None:
 
 def test_an_address_that_is_none() -> None:
     with pytest.raises(InvalidCommandError, match="is no address"):
-        main_origin(Request(remote="nowhere"))
+        main_origin(Request(remote="nowhere"), ())

@@ -31,6 +31,10 @@ _GHA = CacheOption(type="gha", attrs={"scope": "s"})
         ),
         ({"build-arg:A": "1", "label:l": "2"}, {"arguments": {"A": "1"}, "labels": {"l": "2"}}),
         ({"context:base": "docker-image://x"}, {"contexts": {"base": "docker-image://x"}}),
+        (
+            {"input-metadata:t": '{"containerimage.config": "e30="}'},
+            {"configs": {"t": b"{}"}},
+        ),
         ({"contextkey": "c", "c": "https://h/x"}, {"context": "c", "remote": "https://h/x"}),
         ({"dockerfilekey": "d"}, {"file_folder": "d"}),
         ({"no-cache": ""}, {"no_cache": True}),
@@ -61,6 +65,7 @@ def test_options_are_read(opts: dict[str, str], wanted: dict[str, Any]) -> None:
         ("multi-platform", "perhaps"),
         ("image-resolve-mode", "never"),
         ("force-network-mode", "bridge"),
+        ("input-metadata:x", "[]"),
         ("cache-imports", "{}x"),
         ("cache-imports", '[{"Attrs": {}}]'),
         ("ulimit", "nofile=1"),
