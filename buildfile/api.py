@@ -102,9 +102,7 @@ def build(
         opened(choice, display.say, environment) as sites,
     ):
         plan = sites.plan(project, selected, no_cache=options.no_cache, pins=options.pins)
-        result = sites.build(
-            plan, display, *needed(project, plan), keep_going=options.keep_going
-        )
+        result = sites.build(plan, display, *needed(project, plan), keep_going=options.keep_going)
     if options.metadata_file:
         _write_metadata(options.metadata_file, result)
     return result

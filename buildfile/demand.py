@@ -16,7 +16,7 @@ from translator.llb.capabilities import missing
 from translator.platform import Platform
 from translator.project import Project
 from translator.selector import Selector
-from translator.stage import Instance, Run
+from translator.stage import Dockerfile, Frontend, Instance, Run
 from translator.target import Target
 
 DEFAULT_PLATFORM = Platform("linux", "amd64")
@@ -92,11 +92,12 @@ def _demand(target: Target, instances: Sequence[Instance]) -> Demand:
 
 
 def _run_on(instance: Instance) -> frozenset[Platform]:
-    """The platforms that steps of an instance run on."""
+    """The platforms that steps of an instance run on, as far as they are known from here."""
     return frozenset(
         stage.platform
         for stage in instance.stages.values()
-        if any(isinstance(step, Run) for step in stage.steps)
+        if isinstance(stage.origin, Dockerfile | Frontend)
+        or any(isinstance(step, Run) for step in stage.steps)
     )
 
 

@@ -59,6 +59,18 @@ def test_platforms_are_those_that_steps_run_on(tmp_path: Path) -> None:
     assert {ref.name for ref in wanted(tmp_path, "r").stages} == {"a", "b", "r"}
 
 
+def test_a_dockerfile_has_steps_to_run(tmp_path: Path) -> None:
+    text = """version: 1
+stages: {s: {dockerfile: {context: {local: .}}}}
+targets: {t: {stage: s}}
+"""
+    made, daemon = project(tmp_path, text), info((0, 32, 0))
+    demands_ = ProjectDemands(made, made.select(["t"]), {"it": daemon})
+    assert demands_.of("t", station("it", daemon.address, daemon.workers)).platforms == {
+        Platform("linux", "amd64")
+    }
+
+
 def test_what_an_old_daemon_lacks(tmp_path: Path) -> None:
     made, there = demands(tmp_path, info((0, 3, 0)))
     assert made.lacking("b", there) == ("copying and changing files", "a symlink step")
