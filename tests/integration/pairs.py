@@ -79,7 +79,8 @@ class Move:
         instance = project.instantiate(chosen, own, own)
         stage = next(each for ref, each in instance.stages.items() if ref.name == name)
         handoff = handoffs.of(stage, pair.giver.daemon.info(), route)
-        given = pair.giver.plan([handoff.draft(instance, chosen)])
+        drafts = [handoff.draft(instance, chosen)]
+        given = pair.giver.plan(drafts, pair.giver.frontends(project))
         return cls(pair=pair, project=project, target=chosen, handoff=handoff, given=given)
 
     def give(self) -> None:
@@ -91,16 +92,13 @@ class Move:
 
     def taken(self) -> Plan:
         """The taker's plan, with what stands for the stage there."""
-        stage = self.handoff.stage(self.given.jobs[0])
-        info = self.pair.taker.daemon.info()
-        return self.pair.taker.plan(
-            [
-                replace(
-                    each, instances=tuple(cut(i, {self.handoff.ref: stage}) for i in each.instances)
-                )
-                for each in draft(self.project, [self.target], info)
-            ]
-        )
+        given = {self.handoff.ref: self.handoff.stage(self.given.jobs[0])}
+        taker = self.pair.taker
+        drafts = [
+            replace(each, instances=tuple(cut(part, given) for part in each.instances))
+            for each in draft(self.project, [self.target], taker.daemon.info())
+        ]
+        return taker.plan(drafts, taker.frontends(self.project))
 
     def take(self) -> BuildResult:
         """Build the target on the taker."""
