@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -86,7 +87,7 @@ def syntax_image(
     except UnavailableError as error:
         pytest.skip(str(error))
     prepare = [str(_IMAGE / "prepare"), version]
-    subprocess.run(prepare, env={"PYTHON": sys.executable}, check=True)
+    subprocess.run(prepare, env=os.environ | {"PYTHON": sys.executable}, check=True)
     name = f"{registry}/buildfile:1"
     values = {"BASE": python, "NAME": name, "PUSH": "true", "INSECURE": "true"}
     words = [word for key, value in values.items() for word in ("--var", f"{key}={value}")]
