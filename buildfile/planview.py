@@ -46,6 +46,7 @@ def _job_data(job: Job, daemon: str) -> dict[str, Any]:
         "name": job.name,
         "daemon": daemon,
         "target": job.target.name,
+        "inner": job.inner,
         "note": job.note,
         "platforms": [_part_data(*each) for each in zip(job.parts, job.instances, strict=True)],
         "outputs": [_output_data(each) for each in job.exports],
