@@ -281,12 +281,17 @@ def _cache_refusals(job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:
         yield from _refused(cache.refusal, job, info, cache.entry.span)
 
 
-def _cache_warnings(jobs: Sequence[Job]) -> Iterator[Diagnostic]:
-    places: dict[tuple[str, ...], dict[str, PlannedCache]] = {}
+def _cache_warnings(jobs: Iterable[Job]) -> Iterator[Diagnostic]:
     for job in jobs:
         for cache in (*job.cache_imports, *job.cache_exports):
             if cache.warning and not cache.refusal:
                 yield faults.cache_amiss(cache, job.target)
+
+
+def replaced_caches(jobs: Iterable[Job]) -> Iterator[Diagnostic]:
+    """Warn of targets that export their caches to one place, on whatever daemons they are built."""
+    places: dict[tuple[str, ...], dict[str, PlannedCache]] = {}
+    for job in jobs:
         for cache in job.cache_exports:
             if cache.place and cache.option:
                 places.setdefault(cache.place, {}).setdefault(job.target.name, cache)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from buildfile import faults
 from buildfile.failure import RefusedError
 from buildfile.placement import Placement
-from buildfile.plan import Job, Plan
+from buildfile.plan import Job, Plan, replaced_caches
 from translator.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class RunPlan:
             for wish in placed.passed
         )
         warned = (each for plan in self.plans.values() for each in plan.warnings)
-        return tuple(dict.fromkeys((*passed, *warned)))
+        return tuple(dict.fromkeys((*passed, *warned, *replaced_caches(self.jobs))))
 
     def require(self) -> None:
         """Raise RefusedError if it cannot be done."""

@@ -16,6 +16,7 @@ from buildfile.cachefolder import CacheFolder
 from buildfile.caches import PlannedCache, options
 from buildfile.ocilayout import Descriptor
 from buildfile.plan import Plan
+from buildfile.runplan import RunPlan
 from daemon_shim.info import DaemonInfo
 from tests.buildfile.projects import as_text, planned
 from tests.daemon_shim.infos import graphdriver, info
@@ -191,12 +192,18 @@ stages: {s: {from: scratch}}
 cache: {export: ['type=local,dest=c', 'type=local,dest=c,tag=${target}', 'r/c:1', 'type=inline']}
 targets: {a: {stage: s}, b: {stage: s}}
 """
-    plan = planned(tmp_path, text, V32, "a", "b")
-    told = [each for each in plan.warnings if each.code == "cache-replaced"]
+    together = [{"x": planned(tmp_path, text, V32, "a", "b")}]
+    apart = [{name: planned(tmp_path, text, V32, name) for name in ("a", "b")}]
+    told = [
+        each
+        for waves in (together, apart)
+        for each in RunPlan(waves=tuple(waves)).warnings
+        if each.code == "cache-replaced"
+    ]
     assert {each.message for each in told} == {
         "a, b export their caches to the same place, where only the last one stays"
     }
-    assert [each.hint for each in told] == [
+    assert [each.hint for each in told] == 2 * [
         'give each a tag of its own, such as tag: "${target}"',
         'give each a ref of its own, such as ref: "localhost:5000/cache:${target}"',
     ]
