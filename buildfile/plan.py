@@ -213,8 +213,12 @@ def _job(
 
 
 def _calls(each: Draft, info: DaemonInfo, *, fresh: bool) -> tuple[FrontendNeed, ...]:
-    """Frontends that make all of a job by themselves, where the daemon tells no graphs of them."""
-    if not support.reason(info, "frontend", "stages"):
+    """Frontends that make all of a job by themselves, where the daemon tells no graphs of them.
+
+    Not of one whose files alone move to another daemon: nobody would tell of its image config.
+    """
+    files_move = each.inner and not any(export.is_image for export in each.exports)
+    if files_move or not support.reason(info, "frontend", "stages"):
         return ()
     calls = [frontend_alone(instance) for instance in each.instances]
     more = {"no-cache": ""} if fresh else {}

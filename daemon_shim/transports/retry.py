@@ -7,8 +7,8 @@ never sent again: a build is started once.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from time import sleep
 from typing import TypeVar
 
 from daemon_shim.errors import UnreachableError
@@ -28,5 +28,5 @@ def retried(dial: Callable[[], T], deadline: Deadline) -> T:
         except UnreachableError as error:
             if not error.transient or not deadline.allows(pause):
                 raise
-        time.sleep(pause)
+        sleep(pause)
     return dial()

@@ -1,20 +1,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
 
+from buildfile.draft import draft
+from buildfile.exports import export
 from buildfile.frontendstages import Answer, NoFrontendError, NotMadeError, lack, make_all
+from buildfile.loopback import Loopback
 from buildfile.plan import Plan
+from buildfile.plan import plan as plan_of
 from daemon_shim import ages
-from tests.buildfile.projects import as_json, as_text, planned
+from tests.buildfile.projects import as_json, as_text, planned, project
 from tests.translator.stages import HERE, SCRATCH, instance, local, run, stage
 from translator.compile import compile_instances
 from translator.compiled import FrontendNeed, ResolvedFrontend
 from translator.diagnostic import Diagnostic
 from translator.stage import Dockerfile, Stage, StageRef
+from translator.target import Output
 
 Ask: TypeAlias = Callable[[Sequence[FrontendNeed]], Sequence[Answer]]
 
@@ -60,6 +66,19 @@ def test_old_daemons_are_refused_what_takes_or_tells_graphs(tmp_path: Path, targ
     why = "stage of a frontend among others needs BuildKit v0.7, and this is v0.6.0"
     assert {each.partition(": ")[2] for each in refusals(made)} == {why}
     assert not made.jobs[0].calls
+
+
+@pytest.mark.parametrize(("type_", "made_alone"), [("tar", False), ("oci", True)])
+def test_one_that_moves_does_so_with_its_image_config(
+    tmp_path: Path, type_: str, made_alone: bool
+) -> None:
+    info = ages.imagine((0, 6, 0))
+    given = project(tmp_path, _TEXT)
+    (each,) = draft(given, given.select(["site"]), info)
+    output = Output(type=type_, dest=str(tmp_path / "moved"), span=each.target.span)
+    moving = replace(each, inner=True, exports=(export(output, each.target, info),))
+    made = plan_of([moving], info, {}, loopback=Loopback(None))
+    assert (bool(made.jobs[0].calls), not made.refusals) == (made_alone, made_alone)
 
 
 def test_newer_ones_are_asked_and_some_know_no_contexts(tmp_path: Path) -> None:

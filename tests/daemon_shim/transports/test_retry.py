@@ -18,7 +18,7 @@ from daemon_shim.transports.dial import unreachable
 def paused(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that were made, which take no time."""
     made: list[float] = []
-    monkeypatch.setattr(retry.time, "sleep", made.append)
+    monkeypatch.setattr(retry, "sleep", made.append)
     return made
 
 
