@@ -1,7 +1,8 @@
 """What a process finds where a build is looked at: its trees, and how it runs there.
 
 Either a result with its image config, or a step that failed, as it was at that moment: from v0.8 on
-the error names the trees of its mounts (errdefs.Solve), which a container can take.
+the error names the trees of its mounts (errdefs.Solve), which a container can take. The engine
+20.10 has containers, but names none: there the step's files are as they were before it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from daemon_shim.reference import SCRATCH, Reference
 from schemas.pb import ops_pb2
 
 SHELL = ("/bin/sh",)
+_CHANGES = "changes to files (the daemon does not hand them on)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +100,8 @@ def of_failure(
         return before(made.input)
     ids = dict(enumerate(error.mounts))
     mounts = (_mount(each, ids.get(number, ""), tree) for number, each in enumerate(op.exec.mounts))
-    return _of_process(what, op.exec, tuple(mounts), graph.metadata[error.vertex])
+    scene = _of_process(what, op.exec, tuple(mounts), graph.metadata[error.vertex])
+    return scene if any(error.mounts) else replace(scene, lacks=(_CHANGES, *scene.lacks))
 
 
 def fitted(scene: Scene, info: DaemonInfo) -> Scene:

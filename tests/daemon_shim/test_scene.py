@@ -125,6 +125,9 @@ def test_a_process_is_as_it_was_when_it_failed() -> None:
     assert (found.hosts, found.hostname) == ({"db": "10.0.0.1"}, "h")
     assert found.secret_env == {"TOKEN": "tok"}
     assert found.lacks == ("ulimits", "size of a tmpfs")
+    untold = graph.scene(vertex)
+    assert untold and untold.mounts[0] == Mount(target="/", tree=TREE, mode=0)
+    assert untold.lacks[0] == "changes to files (the daemon does not hand them on)"
 
 
 @pytest.mark.parametrize(

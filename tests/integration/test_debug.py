@@ -98,7 +98,10 @@ def test_a_shell_where_a_step_fails(written: Workspace, info: DaemonInfo) -> Non
     done = debug(written, "bad", "--on-error", said=said, code=4)
     env_comes = not (0, 10, 0) <= info.release < (0, 12, 0)
     told = "b s3cret" if env_comes else "b"
-    assert done.stdout == f"so far\nkept\nhello\n{told}\ns3cretlo\n"
+    kept = "step's changes to files" not in done.stderr
+    assert kept or (info.engine and info.release < (0, 10, 0))
+    made = "so far\n" if kept else ""
+    assert done.stdout == f"{made}kept\nhello\n{told}\ns3cretlo\n"
     assert "[bad] run echo so far" in done.stderr
     assert ("secrets as variables (needs BuildKit v0.12)" in done.stderr) is not env_comes
     done = debug(written, "badfile", "--on-error", said="pwd; id -u; ls /x\n", code=1)
