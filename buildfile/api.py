@@ -30,7 +30,8 @@ class BuildOptions:
     ``secrets`` and ``agents`` stand in for those of the build file with the same id. ``progress``
     is a mode of ``--progress`` and goes to standard error. ``metadata_file`` gets the results as
     JSON. ``pins`` has names of daemons of ``daemons.toml`` by the target or stage that is to be
-    built there. ``keep_going`` is whether other targets are finished after a failure.
+    built there. ``keep_going`` is whether other targets are finished after a failure,
+    ``all_or_nothing`` whether outputs wait until all targets are done.
     ``environment`` None means this process's own.
     """
 
@@ -42,6 +43,7 @@ class BuildOptions:
     metadata_file: str | None = None
     pins: Mapping[str, str] = field(default_factory=dict)
     keep_going: bool = False
+    all_or_nothing: bool = False
     environment: Mapping[str, str] | None = None
 
     def variables(self) -> Mapping[str, str]:
@@ -102,7 +104,13 @@ def build(
         opened(choice, display.say, environment) as sites,
     ):
         plan = sites.plan(project, selected, no_cache=options.no_cache, pins=options.pins)
-        result = sites.build(plan, display, *needed(project, plan), keep_going=options.keep_going)
+        result = sites.build(
+            plan,
+            display,
+            *needed(project, plan),
+            keep_going=options.keep_going,
+            all_or_nothing=options.all_or_nothing,
+        )
     if options.metadata_file:
         _write_metadata(options.metadata_file, result)
     return result

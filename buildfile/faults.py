@@ -328,6 +328,22 @@ def same_place(
 _ADDED = "; an image is added to an OCI layout that is there, if it is built by a run of its own"
 
 
+def cannot_be_held(output: Output, target: Target, *, streamed: bool) -> Diagnostic:
+    """An output that others see as soon as it is made, with --all-or-nothing."""
+    where = "standard output has it as it comes" if streamed else "no daemon holds an image back"
+    hint = (
+        "give it dest=FILE"
+        if streamed
+        else "build all with --output type=none first, then without it: the cache has the steps"
+    )
+    return Diagnostic(
+        code="all-or-nothing",
+        message=f"the {output.type} output of {target.name} cannot wait for other targets: {where}",
+        span=output.span or target.span,
+        hint=hint,
+    )
+
+
 def would_be_cleared(output: Output, what: str, path: str) -> Diagnostic:
     """An output of mode=delete would remove something that is no result."""
     return Diagnostic(

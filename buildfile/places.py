@@ -1,5 +1,5 @@
-"""Where a run writes on this machine: no two outputs to one place, no archives on a terminal, and
-nothing cleared that is wanted.
+"""Where a run writes on this machine: no two outputs to one place, no archives on a terminal,
+nothing cleared that is wanted, and nothing that is seen too early.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TextIO
 from buildfile import faults
 from buildfile.exits import UsageError
 from buildfile.exports import STDOUT, Export, is_layout
+from buildfile.failure import RefusedError
 from buildfile.plan import Job
 from translator.diagnostic import Diagnostic, InvalidCommandError, InvalidFileError
 from translator.span import Span
@@ -45,6 +46,20 @@ def check_places(jobs: Sequence[Job], stdout: TextIO) -> None:
         raise InvalidCommandError(found)
     if found:
         raise InvalidFileError(found)
+
+
+def check_held(jobs: Iterable[Job]) -> None:
+    """Refuse outputs that cannot be held until all targets are done: images that a daemon or a
+    registry has as soon as they are made, and standard output. Raises RefusedError.
+    """
+    found = [
+        faults.cannot_be_held(each.output, job.target, streamed=each.dest == STDOUT)
+        for job in jobs
+        for each in job.exports
+        if not job.inner and each.exporter and each.dest in ("", STDOUT)
+    ]
+    if found:
+        raise RefusedError(dict.fromkeys(found))
 
 
 def _shared(placed: Iterable[tuple[Target, Export]]) -> Iterator[Diagnostic]:

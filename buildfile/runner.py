@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
 from typing import TypeAlias
@@ -76,7 +76,9 @@ class Runner:
     the builder of each job, where not what the jobs say is to be delivered. ``follow`` hears what
     came of the jobs that were done last, and of daemons that were lost, whose jobs are done only as
     far as it hears of them; it gives the jobs that come next, none in the end. Without it, a lost
-    daemon is a failure. ``keep_going`` is whether a failure leaves the other targets alone.
+    daemon is a failure. ``keep_going`` is whether a failure leaves the other targets alone,
+    ``all_or_nothing`` whether outputs are held until all jobs are done; none may be of those that
+    ``places.check_held`` refuses.
     """
 
     def __init__(  # noqa: PLR0913 -- each is a setting of its own, by name
@@ -88,9 +90,12 @@ class Runner:
         follow: Follow | None = None,
         *,
         keep_going: bool = False,
+        all_or_nothing: bool = False,
     ) -> None:
         self._first = shares
         self._keep_going = keep_going
+        self._all_or_nothing = all_or_nothing
+        self._held: dict[str, Solving] = {}
         self._supplies = supplies
         self._display = display
         self._steer = steer
@@ -141,13 +146,28 @@ class Runner:
     def _solve_all(self) -> dict[str, Solved]:
         solved: dict[str, Solved] = {}
         shares = self._first
-        with _exit_at_second_interrupt():
-            while shares:
-                done, lost = self._solve(shares)
-                solved |= done
-                shares = self._follow(done, lost) if self._follow else ()
-        self._raise_failures(self._errors)
+        try:
+            with _exit_at_second_interrupt():
+                while shares:
+                    done, lost = self._solve(shares)
+                    solved |= done
+                    shares = self._follow(done, lost) if self._follow else ()
+            self._raise_failures(self._errors)
+            with _uninterrupted():
+                self._place_held()
+        finally:
+            for solving in self._held.values():
+                solving.abandon()
         return solved
+
+    def _place_held(self) -> None:
+        """Put all in place that was held. Raises BuildFailedError."""
+        for name in self._jobs:
+            if name in self._held:
+                try:
+                    self._held[name].place()
+                except OutputError as error:
+                    raise BuildFailedError([self._diagnose(name, error)]) from error
 
     def _solve(self, shares: Sequence[Share]) -> tuple[dict[str, Solved], list[DaemonError]]:
         """Do what the daemons have to do now; what is done, and why daemons were lost."""
@@ -215,7 +235,7 @@ class Runner:
         try:
             if before:
                 wait([before])
-            return self._solvings[name].run()
+            return self._done(name)
         except BaseException as error:
             job, share = self._jobs[name]
             if self._follow and isinstance(error, _LOST):
@@ -227,6 +247,14 @@ class Runner:
             raise
         finally:
             self._told.put((name, None))
+
+    def _done(self, name: str) -> Solved:
+        solving, (job, _) = self._solvings[name], self._jobs[name]
+        if not self._all_or_nothing or job.inner:
+            return solving.run()
+        solved = solving.build()
+        self._held[name] = solving
+        return solved
 
     def _cancel(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
@@ -320,17 +348,31 @@ def _exit_at_second_interrupt() -> Iterator[None]:
     Leaves alone what another thread or a handler of the caller's own decides.
     """
     usual = signal.default_int_handler
-    if threading.current_thread() is not threading.main_thread() or (
-        signal.getsignal(signal.SIGINT) is not usual
-    ):
-        yield
-        return
 
     def first(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, lambda *_: os._exit(Exit.INTERRUPTED))
         usual(number, frame)
 
-    signal.signal(signal.SIGINT, first)
+    with _at_interrupt(first):
+        yield
+
+
+def _uninterrupted() -> AbstractContextManager[None]:
+    """Leave Ctrl-C unheard, for what is short and has to be done whole."""
+    return _at_interrupt(signal.SIG_IGN)
+
+
+@contextmanager
+def _at_interrupt(
+    handler: Callable[[int, FrameType | None], None] | signal.Handlers,
+) -> Iterator[None]:
+    usual = signal.default_int_handler
+    if threading.current_thread() is not threading.main_thread() or (
+        signal.getsignal(signal.SIGINT) is not usual
+    ):
+        yield
+        return
+    signal.signal(signal.SIGINT, handler)
     try:
         yield
     finally:

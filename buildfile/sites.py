@@ -152,14 +152,15 @@ class Sites:
         steer: Callable[[Job], Steer | None] = lambda job: None,
         *,
         keep_going: bool = False,
+        all_or_nothing: bool = False,
     ) -> BuildResult:
-        """Carry a plan out and wait for the end; ``steer`` and ``keep_going`` as for ``Runner``.
+        """Carry a plan out and wait for the end; ``steer`` and all that follows as for ``Runner``.
 
         Raises RefusedError for what the daemons cannot do, InvalidFileError for secrets and agents
         that are not there and outputs that are in each other's way, and as ``Runner.run`` does.
         """
         from buildfile.course import Course
-        from buildfile.places import check_places
+        from buildfile.places import check_held, check_places
         from buildfile.runner import Runner
         from buildfile.supplies import gather
 
@@ -167,6 +168,8 @@ class Sites:
         site = next(iter(self.open_.values()))
         supplies = gather(secrets, agents, site.logins, site.environment)
         check_places(run.jobs, sys.stdout)
+        if all_or_nothing:
+            check_held(run.jobs)
         course = Course(self, run, display)
         return Runner(
             course.begin(),
@@ -175,6 +178,7 @@ class Sites:
             lambda job: None if job.inner else steer(job),
             course.follow,
             keep_going=keep_going,
+            all_or_nothing=all_or_nothing,
         ).run()
 
 

@@ -81,6 +81,7 @@ class Steer:
 class Solving:
     """A job under way. ``run`` does all of it on the caller's thread; ``cancel`` is for another.
 
+    Outputs that wait for other jobs are held between ``build`` and ``place``, or ``abandon``.
     ``steer`` is for a builder that takes the place of what the job says.
     """
 
@@ -104,6 +105,7 @@ class Solving:
         self._cancelled = False
         self._solve: Solve | BuilderRun | None = None
         self._outputs = [_output(each) for each in job.exports if each.exporter]
+        self._written = [output for output in self._outputs if output]
         self._layout = _store(job)
         self._caches = [CacheExport(each) for each in job.cache_exports if each.is_used_here]
 
@@ -112,27 +114,43 @@ class Solving:
 
         What a failed or cancelled job wrote so far is removed again; of a cache, blobs may stay.
         """
-        written = [output for output in self._outputs if output]
+        solved = self.build()
+        self.place()
+        return replace(solved, response={**solved.response, **self._push()})
+
+    def build(self) -> Solved:
+        """Do all but putting outputs in place: they wait beside their places. Caches are done."""
         try:
             with self._cache_folders():
                 response = self._in_session()
-                for output in written:
-                    output.commit()
+                for output in self._written:
+                    output.verify()
                 for cache in self._caches:
                     cache.finish(response)
         except BaseException:
-            for output in written:
-                output.abandon()
+            self.abandon()
             raise
-        response = {**response, **self._push()}
         return Solved(
             response=response,
-            files=tuple(output.dest for output in written if output.dest != STDOUT),
+            files=tuple(output.dest for output in self._written if output.dest != STDOUT),
             notes=(
-                *(note for output in written for note in output.warnings),
+                *(note for output in self._written for note in output.warnings),
                 *(note for cache in self._caches for note in cache.settle()),
             ),
         )
+
+    def place(self) -> None:
+        """Put the outputs in place after ``build``. Raises OutputError, and removes the others."""
+        try:
+            for output in self._written:
+                output.commit()
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Remove what is not in place. More than once does no harm."""
+        for output in self._written:
+            output.abandon()
 
     def cancel(self) -> None:
         """Stop it on the daemon, or before it begins; ``run`` then raises CancelledError."""
@@ -162,9 +180,8 @@ class Solving:
 
     def _in_session(self) -> Mapping[str, str]:
         self._go_on()
-        for output in self._outputs:
-            if output:
-                output.check()
+        for output in self._written:
+            output.check()
         sources = FileSync({**_folders(self._job), **self._steer.folders})
         services: list[Service] = [
             sources,

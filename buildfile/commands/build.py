@@ -56,6 +56,11 @@ from translator.target import Secret, SshAgent
     is_flag=True,
     help="Finish the other targets when one fails, and report all failures.",
 )
+@click.option(
+    "--all-or-nothing",
+    is_flag=True,
+    help="Put outputs in place when all targets are done; none if one fails.",
+)
 @click.option("--no-cache", is_flag=True, help="Run every step, whatever is cached.")
 @click.option(
     "--progress",
@@ -94,6 +99,7 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> N
         metadata_file=given["metadata_file"],
         pins=pins_of(given["places"]),
         keep_going=given["keep_going"],
+        all_or_nothing=given["all_or_nothing"],
     )
     importlib.import_module("buildfile.runner")  # with nearly all that is not loaded yet
     gc.freeze()  # all this stays: collections need not look at it

@@ -78,12 +78,21 @@ class Output(ABC):
         """Something was left out (called by a receiver)."""
         self.warnings.append(text)
 
-    def commit(self) -> None:
-        """Put what came in its place, at once. Raises OutputError; nothing is there then."""
+    def verify(self) -> None:
+        """See whether all came. Raises OutputError."""
+        self._judge()
+        if self.error is not None:
+            raise self.error
+
+    def _judge(self) -> None:
         if self.error is None and not self._streams:
             self.fail("the daemon sent nothing")
         elif self.error is None and self._missing:
             self.fail("the daemon did not send all")
+
+    def commit(self) -> None:
+        """Put what came in its place, at once. Raises OutputError; nothing is there then."""
+        self._judge()
         if self.error is None:
             try:
                 self._commit()

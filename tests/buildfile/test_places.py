@@ -7,10 +7,11 @@ import pytest
 
 from buildfile.draft import draft
 from buildfile.exits import UsageError
+from buildfile.failure import RefusedError
 from buildfile.files import LoadOptions
 from buildfile.loopback import Loopback
-from buildfile.places import check_places
-from buildfile.plan import plan
+from buildfile.places import check_held, check_places
+from buildfile.plan import Job, plan
 from tests.buildfile.projects import project
 from tests.daemon_shim.infos import info
 from translator.diagnostic import InvalidCommandError, InvalidFileError
@@ -25,11 +26,14 @@ class Terminal(io.StringIO):
 
 
 def check(folder: Path, targets: str, *options: str, stdout: io.StringIO | None = None) -> None:
+    check_places(jobs(folder, targets, *options), stdout or io.StringIO())
+
+
+def jobs(folder: Path, targets: str, *options: str) -> tuple[Job, ...]:
     fields = [FieldOption(option="--output", key="outputs", value=each) for each in options]
     made = project(folder, HEAD + targets, LoadOptions(fields=fields, environment={}))
     drafts = draft(made, made.select(["*"]), info((0, 13, 0)))
-    made_plan = plan(drafts, info((0, 13, 0)), {}, loopback=Loopback(None), environment={})
-    check_places(made_plan.jobs, stdout or io.StringIO())
+    return plan(drafts, info((0, 13, 0)), {}, loopback=Loopback(None), environment={}).jobs
 
 
 ONE = "  a: {stage: s}\n"
@@ -115,3 +119,26 @@ def test_two_images_for_one_layout_are_told_how_to_come_there(tmp_path: Path) ->
     with pytest.raises(InvalidFileError, match="x would be written twice") as error:
         check(tmp_path, layouts)
     assert "by a run of its own" in (error.value.diagnostics[0].hint or "")
+
+
+@pytest.mark.parametrize(
+    "output", ["type=none", "type=local,dest=a", "type=tar,dest=a", "'type=oci,dest=a,tar=false'"]
+)
+def test_what_this_machine_writes_can_be_held(tmp_path: Path, output: str) -> None:
+    check_held(jobs(tmp_path, f"  a: {{stage: s, outputs: [{output!r}]}}\n".replace('"', "")))
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("{type: image, name: a, push: true}", "the image output of a cannot .* holds an image"),
+        ("{type: image, name: a}", "no daemon holds an image back"),
+        ("{type: tar, dest: '-'}", "the tar output of a cannot .* standard output has it"),
+    ],
+)
+def test_what_others_see_at_once_is_refused(tmp_path: Path, output: str, message: str) -> None:
+    both = f"  a: {{stage: s, outputs: [{output}]}}\n  b: {{stage: s}}\n"
+    with pytest.raises(RefusedError, match=message) as error:
+        check_held(jobs(tmp_path, both))
+    (fault,) = error.value.diagnostics
+    assert fault.span and fault.span.start.line == 4

@@ -43,6 +43,16 @@ class FakeSolving:
         self.job = job
         self.tell = tell
         self.cancelled = threading.Event()
+        self.ends: list[str] = []
+
+    def build(self) -> Solved:
+        return self.run()
+
+    def place(self) -> None:
+        self.ends.append("placed")
+
+    def abandon(self) -> None:
+        self.ends.append("abandoned")
 
     def run(self) -> Solved:
         return self.scripts[self.job.name](self)
@@ -554,3 +564,87 @@ def test_with_keep_going_what_follows_in_the_same_target_never_begins(
     with pytest.raises(BuildFailedError) as error:
         Runner([share(plan)], None, Seen(), keep_going=True).run()  # type: ignore[arg-type]
     assert len(error.value.diagnostics) == 1
+
+
+@pytest.fixture
+def held(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., tuple[Any, dict[str, list[str]]]]:
+    """A runner that holds outputs, and how those of each job that was done ended."""
+
+    def start(**scripts: Script) -> tuple[Any, dict[str, list[str]]]:
+        ended: dict[str, list[str]] = {}
+
+        def noted(script: Script) -> Script:
+            def run(solving: FakeSolving) -> Solved:
+                solved = script(solving)
+                assert not any(ended.values())  # nothing is in place yet
+                ended[solving.job.name] = solving.ends
+                return solved
+
+            return run
+
+        monkeypatch.setattr(FakeSolving, "scripts", {n: noted(s) for n, s in scripts.items()})
+        monkeypatch.setattr(runner, "Solving", FakeSolving)
+        plan = planned(tmp_path, TEXT, info((0, 32, 0)), *scripts)
+        nothing: Any = None
+        return Runner([share(plan)], nothing, Seen(), all_or_nothing=True), ended
+
+    return start
+
+
+def test_held_outputs_are_placed_when_all_is_done(held: Any) -> None:
+    made, ended = held(a=done, b=done, c=done)
+    assert set(made.run().targets) == {"a", "b", "c"}
+    assert ended == {name: ["placed", "abandoned"] for name in "abc"}
+
+
+@pytest.mark.parametrize("error", [failed(), KeyboardInterrupt(), ZeroDivisionError()])
+def test_held_outputs_go_away_with_whatever_ends_the_run(
+    held: Any, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = threading.Event()
+
+    def first(solving: FakeSolving) -> Solved:
+        before.set()
+        return done(solving)
+
+    def second(solving: FakeSolving) -> Solved:
+        before.wait(HANG)
+        if not isinstance(error, KeyboardInterrupt):
+            raise error
+        os.kill(os.getpid(), signal.SIGINT)
+        return stopped(solving)
+
+    made, ended = held(a=first, b=second)
+    kind = BuildFailedError if isinstance(error, SolveFailedError) else type(error)
+    with pytest.raises(kind):
+        made.run()
+    assert ended == {"a": ["abandoned"]}
+
+
+def test_an_output_that_cannot_be_placed_keeps_those_behind_it_away(
+    held: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def place(solving: FakeSolving) -> None:
+        if solving.job.name == "b":
+            raise OutputError("no space left", dest="/out")
+        solving.ends.append("placed")
+
+    monkeypatch.setattr(FakeSolving, "place", place)
+    made, ended = held(a=done, b=done, c=done)
+    with pytest.raises(BuildFailedError, match="no space left"):
+        made.run()
+    assert ended == {"a": ["placed", "abandoned"], "b": ["abandoned"], "c": ["abandoned"]}
+
+
+def test_an_interrupt_waits_until_all_that_was_held_is_in_place(
+    held: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def place(solving: FakeSolving) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        solving.ends.append("placed")
+
+    monkeypatch.setattr(FakeSolving, "place", place)
+    made, ended = held(a=done, b=done)
+    assert set(made.run().targets) == set(ended) == {"a", "b"}

@@ -39,14 +39,17 @@ targets:
 """
 
 
-class Building:
-    """A build as a process of its own, whose only step sleeps for ever."""
+_QUICK = "  quick: {from: scratch, steps: [{write: {path: /a, text: a}}]}\n"
 
-    def __init__(self, work: Workspace) -> None:
+
+class Building:
+    """A build as a process of its own, of which a step sleeps for ever."""
+
+    def __init__(self, work: Workspace, text: str = _FILE, *words: str) -> None:
         # A number of seconds that no other process sleeps.
         self._seconds = f"9{uuid.uuid4().int % 10**8:08}"
-        work.write("buildfile.yaml", _FILE % self._seconds[1:])
-        self.process = work.start()
+        work.write("buildfile.yaml", text % self._seconds[1:])
+        self.process = work.start(*words)
         self.err = b""
 
     def wait_for(self, text: bytes) -> None:
@@ -96,8 +99,8 @@ def test_a_daemon_tells_what_it_builds_if_it_can(work: Workspace, building: Buil
 
 
 @contextlib.contextmanager
-def _building(work: Workspace) -> Iterator[Building]:
-    started = Building(work)
+def _building(work: Workspace, text: str = _FILE, *words: str) -> Iterator[Building]:
+    started = Building(work, text, *words)
     try:
         started.wait_for(b" started")
         started.wait_until(True)
@@ -149,6 +152,19 @@ def test_an_interrupt_cancels_the_build_on_the_daemon(work: Workspace, building:
     assert b"interrupted" in building.err
     assert b"Traceback" not in building.err and b"bug" not in building.err
     building.wait_until(False)
+    assert set(tree(work.folder)) == {"buildfile.yaml"}
+
+
+def test_an_interrupt_leaves_nothing_of_what_was_held(work: Workspace) -> None:
+    quick = "  quick: {stage: quick, outputs: [{type: tar, dest: quick.tar}]}\n"
+    text = _FILE.replace("stages:\n", f"stages:\n{_QUICK}") + quick
+    with _building(work, text, "--all-or-nothing", "quick", "app") as building:
+        give_up = time.monotonic() + _GUARD_SECONDS
+        while not any(work.folder.glob(".quick.tar.*")):
+            assert time.monotonic() < give_up, building.err.decode()
+            time.sleep(0.1)
+        building.process.send_signal(signal.SIGINT)
+        assert building.end() == 130, building.err.decode()
     assert set(tree(work.folder)) == {"buildfile.yaml"}
 
 

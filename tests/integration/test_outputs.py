@@ -249,3 +249,42 @@ def test_a_terminal_gets_no_archive(full: Workspace) -> None:
     os.close(main)
     assert building.returncode == 2
     assert b"terminal" in err
+
+
+_TWO = """
+version: 1
+vars:
+  BASE: none
+stages:
+  app: {from: scratch, steps: [{write: {path: /top, text: top}}]}
+  other: {from: {image: "${BASE}"}, steps: [{run: "%s"}]}
+targets:
+  app:
+    stage: app
+    outputs:
+      - {type: local, dest: out}
+      - {type: tar, dest: app.tar}
+      - {type: oci, dest: layout, tar: false}
+  other: {stage: other, outputs: [{type: local, dest: other}]}
+"""
+_HELD = ("--all-or-nothing", "--progress", "plain", "app", "other")
+
+
+def test_all_outputs_or_none(work: Workspace) -> None:
+    # With --keep-going, so that the one target is finished for sure.
+    failed = work.build(_TWO % "exit 3", "--keep-going", *_HELD, code=1)
+    assert "exit code 3" in failed.err and failed.out == ""
+    assert set(tree(work.folder)) == {"buildfile.yaml"}
+    done = work.build(_TWO % "exit 0", *_HELD)
+    places = [work.folder / name for name in ("out", "app.tar", "layout", "other")]
+    assert sorted(done.out.split()) == sorted(map(str, places))
+    assert files(work.folder / "out") == {"top": "top"} and archive(places[1].read_bytes()) == {
+        "top": "top"
+    }
+    assert (places[2] / "index.json").is_file()
+
+
+def test_no_daemon_holds_images_back(full: Workspace) -> None:
+    outputs = "[{type: image, name: example.com/app}, {type: local, dest: out}]"
+    refused = _build(full, outputs, "--all-or-nothing", code=4)
+    assert "no daemon holds an image back" in refused.err and not (full.folder / "out").exists()
