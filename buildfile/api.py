@@ -83,8 +83,10 @@ def build(
     target is placed on one of them; else one is found, or a private one started. Raises
     InvalidFileError for what is wrong on this side, RefusedError for what the daemons cannot do,
     UnreachableError or TlsError where none can be reached, BuildFailedError when a step fails.
+    The metadata file has what was finished all the same.
     """
     from buildfile.display import shown
+    from buildfile.failure import BuildFailedError
     from buildfile.sites import opened
     from buildfile.supplies import needed, supplied
 
@@ -104,13 +106,18 @@ def build(
         opened(choice, display.say, environment) as sites,
     ):
         plan = sites.plan(project, selected, no_cache=options.no_cache, pins=options.pins)
-        result = sites.build(
-            plan,
-            display,
-            *needed(project, plan),
-            keep_going=options.keep_going,
-            all_or_nothing=options.all_or_nothing,
-        )
+        try:
+            result = sites.build(
+                plan,
+                display,
+                *needed(project, plan),
+                keep_going=options.keep_going,
+                all_or_nothing=options.all_or_nothing,
+            )
+        except BuildFailedError as error:
+            if options.metadata_file and error.built:
+                _write_metadata(options.metadata_file, error.built)
+            raise
     if options.metadata_file:
         _write_metadata(options.metadata_file, result)
     return result

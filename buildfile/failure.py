@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from buildfile.exits import Exit, UsageError
 from buildfile.ocilayout import LayoutError
@@ -17,12 +18,19 @@ from daemon_shim.errors import (
 )
 from translator.diagnostic import Diagnostic, InvalidCommandError, InvalidFileError
 
+if TYPE_CHECKING:
+    from buildfile.results import BuildResult
+
 
 class BuildFailedError(Exception):
-    """The build failed; ``diagnostics`` say where in the build file, and why."""
+    """The build failed; ``diagnostics`` say where in the build file, and why.
 
-    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+    ``built`` are the targets that were finished all the same (``keep_going``), None where none was.
+    """
+
+    def __init__(self, diagnostics: Iterable[Diagnostic], built: BuildResult | None = None) -> None:
         self.diagnostics = tuple(diagnostics)
+        self.built = built
         super().__init__("; ".join(each.message for each in self.diagnostics))
 
 

@@ -410,6 +410,12 @@ def job_failed(name: str, reason: str) -> Diagnostic:
     return Diagnostic(code="target-failed", message=f"{name} failed: {reason}")
 
 
+def daemon_lost(error: DaemonError) -> Diagnostic:
+    """A daemon went away, and there is no other for what it was to build."""
+    where = f"{error.address}: " if error.address not in str(error) else ""
+    return Diagnostic(code="daemon-lost", message=f"{where}{error}", hint=error.hint)
+
+
 def builder_failed(name: str, error: BaseException) -> Diagnostic:
     """Builder code raised an exception of its own."""
     what = f"{type(error).__name__}: {error}".removesuffix(": ")

@@ -7,7 +7,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from buildfile.cacheexport import CacheError
 from buildfile.display.base import Display
 from buildfile.exits import Exit
 from buildfile.exports import STDOUT
-from buildfile.failure import BuildFailedError
+from buildfile.failure import BuildFailedError, RefusedError
 from buildfile.plan import Job, Plan
 from buildfile.progress import Outcome, Progress
 from buildfile.results import BuildResult, TargetResult, target_result
@@ -102,6 +102,8 @@ class Runner:
         self._follow = follow
         self._jobs: dict[str, tuple[Job, Share]] = {}
         self._errors: dict[str, BaseException] = {}
+        self._faults: list[Diagnostic] = []
+        self._gone: Set[str] = frozenset()
         self._began = time.time()
         self._progress = Progress(began=self._began)
         self._told: queue.SimpleQueue[tuple[str, Event | None]] = queue.SimpleQueue()
@@ -116,7 +118,7 @@ class Runner:
         outcome = Outcome.FAILED
         try:
             solved = self._solve_all()
-            outcome = Outcome.BUILT
+            outcome = Outcome.FAILED if self._has_failed() else Outcome.BUILT
             for note in dict.fromkeys(note for each in solved.values() for note in each.notes):
                 self._display.say(f"warning: {note}")
         except KeyboardInterrupt:
@@ -126,7 +128,7 @@ class Runner:
             count = len({job.target.name for job, _ in self._delivered()})
             summary = self._progress.summary(count, outcome, time.time())
             self._display.close(summary)
-        return BuildResult(
+        result = BuildResult(
             targets=_by_target(self._delivered(), solved),
             daemon=", ".join(
                 dict.fromkeys(share.daemon.address for _, share in self._jobs.values())
@@ -138,6 +140,13 @@ class Runner:
                 each.dest == STDOUT for job, _ in self._delivered() for each in job.exports
             ),
         )
+        if self._has_failed():
+            raise self._failure(self._errors, result if result.targets else None)
+        return result
+
+    def _has_failed(self) -> bool:
+        """Whether it went on after a failure."""
+        return bool(self._errors or self._faults)
 
     def _delivered(self) -> list[tuple[Job, Share]]:
         """The jobs that the user asked for, with their daemons."""
@@ -151,14 +160,30 @@ class Runner:
                 while shares:
                     done, lost = self._solve(shares)
                     solved |= done
-                    shares = self._follow(done, lost) if self._follow else ()
-            self._raise_failures(self._errors)
+                    shares = self._next(done, lost)
+            if self._all_or_nothing and self._has_failed():
+                return {}
             with _uninterrupted():
                 self._place_held()
         finally:
             for solving in self._held.values():
                 solving.abandon()
         return solved
+
+    def _next(self, done: Mapping[str, Solved], lost: Sequence[DaemonError]) -> Sequence[Share]:
+        """What comes next; nothing after a failure of that where it is to keep going."""
+        try:
+            shares = self._follow(done, lost) if self._follow else ()
+        except (DaemonError, BuildFailedError, RefusedError) as error:
+            if not self._keep_going:
+                raise
+            if isinstance(error, DaemonError):
+                self._faults.append(faults.daemon_lost(error))
+            else:
+                self._faults += error.diagnostics
+            return ()
+        self._jobs = {name: each for name, each in self._jobs.items() if name not in self._gone}
+        return shares
 
     def _place_held(self) -> None:
         """Put all in place that was held. Raises BuildFailedError."""
@@ -199,10 +224,9 @@ class Runner:
         failed = {name: error for name, error in errors.items() if self._jobs[name][1] not in lost}
         if self._keep_going:
             self._errors |= failed
-        else:
-            self._raise_failures(failed)
-        gone = errors.keys() - failed.keys()
-        self._jobs = {name: each for name, each in self._jobs.items() if name not in gone}
+        elif failed:
+            raise self._failure(failed)
+        self._gone = errors.keys() - failed.keys()
         done = {name: future.result() for name, future in futures.items() if name not in errors}
         return done, list(lost.values())
 
@@ -291,21 +315,23 @@ class Runner:
 
     # --- failures ------------------------------------------------------------------------------
 
-    def _raise_failures(self, errors: Mapping[str, BaseException]) -> None:
-        """Raise what went wrong: a bug before all, then failures; the cancelled only heard of it.
+    def _failure(
+        self, errors: Mapping[str, BaseException], built: BuildResult | None = None
+    ) -> BaseException:
+        """What went wrong: a bug before all, then failures; the cancelled only heard of it.
 
         A failure that concerns no part of a build file, such as a lost connection, stays what it
-        is where it is the only one.
+        is where there is nothing else to tell.
         """
         real = {n: e for n, e in errors.items() if not isinstance(e, CancelledError)} or errors
-        if not real:
-            return
         for error in real.values():
             if not isinstance(error, (DaemonError, OutputError)):
-                raise error
-        if not any(isinstance(error, _OF_JOBS) for error in real.values()):
-            raise next(iter(real.values()))
-        raise BuildFailedError(dict.fromkeys(self._diagnose(n, e) for n, e in real.items()))
+                return error
+        told = built or self._faults or any(isinstance(each, _OF_JOBS) for each in real.values())
+        if not told:
+            return next(iter(real.values()))
+        found = (*(self._diagnose(name, each) for name, each in real.items()), *self._faults)
+        return BuildFailedError(dict.fromkeys(found), built)
 
     def _diagnose(self, name: str, error: BaseException) -> Diagnostic:
         if isinstance(error, SourceFaultError):
@@ -409,11 +435,14 @@ def _marked(digest: str, daemon: str) -> str:
 def _by_target(
     jobs: Iterable[tuple[Job, Share]], solved: Mapping[str, Solved]
 ) -> dict[str, TargetResult]:
+    """The targets of which all jobs are done."""
     grouped: dict[str, list[Solved]] = {}
     daemons: dict[str, str] = {}
+    unfinished = {job.target.name for job, _ in jobs if job.name not in solved}
     for job, share in jobs:
-        grouped.setdefault(job.target.name, []).append(solved[job.name])
-        daemons[job.target.name] = share.daemon.address
+        if job.target.name not in unfinished:
+            grouped.setdefault(job.target.name, []).append(solved[job.name])
+            daemons[job.target.name] = share.daemon.address
     return {
         target: target_result(
             target,

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,9 @@ from buildfile.commands.daemon_options import daemon_choice, daemon_options, pin
 from buildfile.commands.file_options import file_options, load_options, pairs_of, targets_argument
 from translator.inputs import FieldOption
 from translator.target import Secret, SshAgent
+
+if TYPE_CHECKING:
+    from buildfile.results import BuildResult
 
 
 @click.command()
@@ -73,11 +76,12 @@ from translator.target import Secret, SshAgent
 def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> None:
     """Build targets: those named, else the group "default", else the only one.
 
-    What was made is printed on standard output, one a line: files, and images with their digests.
-    Nothing is, where an output itself goes there.
+    What was made is printed on standard output, one a line: files, and images with their digests;
+    with --keep-going that of the other targets when one fails, too. Nothing is, where an output
+    itself goes there.
     """
     from buildfile import api
-    from buildfile.failure import print_diagnostics
+    from buildfile.failure import BuildFailedError, print_diagnostics
     from buildfile.files import load_project
 
     secrets = tuple(secret(each) for each in given["secrets"])
@@ -104,7 +108,17 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> N
     importlib.import_module("buildfile.runner")  # with nearly all that is not loaded yet
     gc.freeze()  # all this stays: collections need not look at it
     gc.enable()  # from here on it may take hours
-    result = api.build(project, targets, options=options)
+    try:
+        result = api.build(project, targets, options=options)
+    except BuildFailedError as error:
+        if error.built:
+            _list(error.built)
+        raise
+    _list(result)
+
+
+def _list(result: BuildResult) -> None:
+    """Print what was made."""
     if not result.streamed:
         for line in result.lines():
             click.echo(line)

@@ -13,7 +13,7 @@ import pytest
 
 from buildfile import runner
 from buildfile.display.base import Display
-from buildfile.failure import BuildFailedError
+from buildfile.failure import BuildFailedError, RefusedError
 from buildfile.plan import Job, Plan
 from buildfile.progress import Change, Outcome, Summary
 from buildfile.runner import Runner, Share
@@ -24,6 +24,7 @@ from daemon_shim.session.filesync import SourceFault
 from daemon_shim.session.outputs import OutputError
 from tests.buildfile.projects import planned
 from tests.daemon_shim.infos import info
+from translator.diagnostic import Diagnostic
 
 TEXT = """version: 1
 stages:
@@ -549,6 +550,45 @@ def test_with_keep_going_the_other_targets_are_finished_and_all_failures_told(
         Runner(shares, None, seen, follow=follow, keep_going=True).run()  # type: ignore[arg-type]
     messages = [each.message for each in error.value.diagnostics]
     assert messages == ["a failed: no space", "c failed: no space"] and heard == [["b"]]
+    assert error.value.built and list(error.value.built.lines()) == ["/out"]
+    assert [each.outcome for each in seen.summaries] == [Outcome.FAILED]
+
+
+def test_with_keep_going_what_was_finished_is_told_when_nothing_can_follow(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gone = LostConnectionError("it went away", address="unix:///one.sock")
+
+    def follow(solved: Mapping[str, Solved], lost: Sequence[DaemonError]) -> list[Share]:
+        raise lost[0]
+
+    monkeypatch.setattr(FakeSolving, "scripts", {"a": done, "a (2)": raises(gone), "b": done})
+    monkeypatch.setattr(runner, "Solving", FakeSolving)
+    text = TWICE.replace("]}}\n", "]}, b: {stage: s}}\n")
+    shares = [share(planned(tmp_path, text, info((0, 8, 0)), name), name) for name in ("a", "b")]
+    with pytest.raises(BuildFailedError, match=r"unix:///one\.sock: it went away") as error:
+        Runner(shares, None, Seen(), follow=follow, keep_going=True).run()  # type: ignore[arg-type]
+    assert error.value.built and set(error.value.built.targets) == {"b"}
+
+
+def test_a_refusal_of_what_follows_ends_a_run_that_keeps_going(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    refusal = Diagnostic(code="daemon-lacks", message="none is left")
+
+    def follow(solved: Mapping[str, Solved], lost: Sequence[DaemonError]) -> list[Share]:
+        raise RefusedError([refusal])
+
+    monkeypatch.setattr(FakeSolving, "scripts", {"a": done, "b": raises(failed())})
+    monkeypatch.setattr(runner, "Solving", FakeSolving)
+    shares = [share(planned(tmp_path, TEXT, info((0, 32, 0)), "a", "b"))]
+    with pytest.raises(BuildFailedError) as error:
+        Runner(shares, None, Seen(), follow=follow, keep_going=True).run()  # type: ignore[arg-type]
+    assert [each.message for each in error.value.diagnostics] == [
+        "b failed: no space",
+        "none is left",
+    ]
+    assert error.value.built and set(error.value.built.targets) == {"a"}
 
 
 def test_with_keep_going_what_follows_in_the_same_target_never_begins(

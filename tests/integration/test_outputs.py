@@ -288,3 +288,11 @@ def test_no_daemon_holds_images_back(full: Workspace) -> None:
     outputs = "[{type: image, name: example.com/app}, {type: local, dest: out}]"
     refused = _build(full, outputs, "--all-or-nothing", code=4)
     assert "no daemon holds an image back" in refused.err and not (full.folder / "out").exists()
+
+
+def test_what_was_finished_is_told_when_another_target_failed(full: Workspace) -> None:
+    words = ("--keep-going", "--metadata-file", "built.json", "app", "other")
+    failed = full.build(_TWO % "exit 3", *words, code=1)
+    places = [full.folder / name for name in ("out", "app.tar", "layout")]
+    assert sorted(failed.out.split()) == sorted(map(str, places))
+    assert list(json.loads((full.folder / "built.json").read_text())) == ["app"]
