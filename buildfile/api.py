@@ -128,20 +128,24 @@ def foresee(
 ) -> RunPlan:
     """Plan a build for a daemon that is not there, such as one of ``daemon_shim.ages``.
 
-    No selector of a worker is looked at. Registries are asked from here. An image that cannot be
-    had stays unpinned, what its config says is left out, and a warning names it. Raises
-    InvalidFileError.
+    Of selectors of workers only platforms are looked at, and a warning names the others. Registries
+    are asked from here. An image that cannot be had stays unpinned, what its config says is left
+    out, and a warning names it. Raises InvalidFileError.
     """
+    from buildfile import faults
+    from buildfile.demand import ProjectDemands, untold
     from buildfile.draft import draft, needed_images
     from buildfile.images import resolve_without_daemon
     from buildfile.plan import plan
     from buildfile.runplan import RunPlan
+    from buildfile.sites import station
     from buildfile.supplies import read_logins
     from daemon_shim.registry.client import RegistryClient
 
     environment = options.variables()
     epoch = environment.get("SOURCE_DATE_EPOCH", "")
-    drafts = draft(project, project.select(targets), info, epoch)
+    selected = project.select(targets)
+    drafts = draft(project, selected, info, epoch)
     client = RegistryClient(read_logins(environment).login)
     images, unknown = resolve_without_daemon(needed_images(drafts), client)
     made = plan(
@@ -152,7 +156,12 @@ def foresee(
         no_cache=options.no_cache,
         environment=environment,
     )
-    return RunPlan(waves=({"": replace(made, warnings=(*made.warnings, *unknown))},))
+    imagined = station("", info.address, info.workers)
+    demands = ProjectDemands(project, selected, {"": info})
+    wishes = untold(demands, [target.name for target in selected], imagined)
+    selectors = [faults.selector_untold(wish, rest, imagined) for wish, rest in wishes]
+    warnings = (*made.warnings, *unknown, *selectors)
+    return RunPlan(waves=({"": replace(made, warnings=warnings)},))
 
 
 def _check_writable(path: str) -> None:

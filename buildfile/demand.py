@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from buildfile.exports import export
 from buildfile.frontendstages import lack
@@ -80,6 +81,22 @@ class ProjectDemands:
         for (name, _), each in zip(parts, compiled, strict=True):
             needs[name] += each.needs
         return needs
+
+
+def untold(
+    demands: ProjectDemands, targets: Sequence[str], station: Station
+) -> Iterator[tuple[Wish, Selector]]:
+    """What the wishes of targets say that a daemon which is only imagined tells nothing of: all but
+    its own platform.
+    """
+    platforms = station.workers[0].platforms
+    for wish in dict.fromkeys(
+        wish for each in targets for wish in demands.of(each, station).wishes
+    ):
+        met = wish.selector.platform in platforms
+        rest = replace(wish.selector, platform=None) if met else wish.selector
+        if rest.wishes:
+            yield wish, rest
 
 
 def _demand(target: Target, instances: Sequence[Instance]) -> Demand:

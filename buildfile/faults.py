@@ -13,6 +13,7 @@ from translator.diagnostic import Diagnostic, Related
 from translator.llb.capabilities import CAPABILITIES
 from translator.platform import Platform
 from translator.reading.value_faults import did_you_mean, listed
+from translator.selector import Selector
 from translator.span import Span
 from translator.stage import LocalSource, Stage
 from translator.suggest import suggest
@@ -75,6 +76,19 @@ def selector_passed_over(placed: Placed, wish: Wish) -> Diagnostic:
         f"{wish.owner}, which is not required: it is built on {placed.station}",
         span=wish.selector.span,
         severity="warning",
+    )
+
+
+def selector_untold(wish: Wish, rest: Selector, station: Station) -> Diagnostic:
+    """A selector of which it cannot be told whether a daemon of an age would match it."""
+    platforms = ", ".join(map(str, station.workers[0].platforms))
+    return Diagnostic(
+        code="no-daemon",
+        message=f"whether a daemon matches the selector {wish.selector} of {wish.owner} is not "
+        f"looked at ({rest.wishes}): of {station.address} only the platform is known, {platforms}",
+        span=wish.selector.span,
+        severity="warning",
+        hint="plan without a release in --api looks at your daemons",
     )
 
 

@@ -30,7 +30,8 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **gi
     """Show, for each target, the daemon, the steps, the outputs, and what the daemon lacks.
 
     Images are resolved, nothing is built. Exit code 4 when the daemons cannot do all of it. With a
-    release, such as --api v0.8, it is planned for a plain buildkitd of that age, and none is asked.
+    release, such as --api v0.8, it is planned for a plain buildkitd of that age, and none is asked:
+    of selectors of workers, only the platform can be looked at then.
     """
     from buildfile import api, planview
     from buildfile.cachesearch import searched

@@ -53,6 +53,30 @@ def test_a_plan_for_an_age_asks_no_daemon(release: str, code: int, lines: list[s
     assert "localhost:1/base:1 is not resolved: Connection refused" in done.err
 
 
+def test_a_plan_for_an_age_says_which_selectors_it_cannot_look_at(folder: Path) -> None:
+    (folder / "buildfile.yaml").write_text(
+        """version: 1
+stages:
+  near: {from: scratch, worker: {platform: linux/amd64}}
+  fast: {from: near, worker: {platform: linux/amd64, labels: {pool: fast}}}
+  far: {from: fast, worker: {platform: linux/arm64, require: false}}
+targets: {t: {stage: far, worker: {daemon: office}}, u: {stage: far}}
+groups: {default: [t, u]}
+"""
+    )
+    done = run(["plan", "--api", "v0.32"])
+    assert done.code == 0
+    told = [line for line in done.err.splitlines() if "warning:" in line]
+    known = "of a plain buildkitd only the platform is known, linux/amd64 [no-daemon]"
+    assert [line.split("the selector ")[1] for line in told] == [
+        f"daemon office of the target t is not looked at (daemon office): {known}",
+        "platform linux/amd64, label pool=fast of the stage fast is not looked at "
+        f"(label pool=fast): {known}",
+        f"platform linux/arm64 of the stage far is not looked at (platform linux/arm64): {known}",
+    ]
+    assert done.err.count("^") and "stages" in done.out
+
+
 def test_a_plan_for_an_age_refuses_what_the_age_lacks(folder: Path) -> None:
     text = FILE.replace("run: ", "security: insecure, run: ")
     (folder / "buildfile.yaml").write_text(text)
