@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from translator.project import Project
     from translator.target import Target
 
+_CONTAINERS = frozenset({"gateway.exec"})
+"""The capability that containers need (v0.8)."""
 _NOT_STARTED = (1, 126, 127)
 """Exit codes of programs that could not be started; a terminal is not told why."""
 
@@ -73,8 +75,9 @@ def debug(project: Project, name: str, wish: Wish, options: BuildOptions) -> int
         opened(options.daemon, display.say, environment) as sites,
         terminal.watched(),
     ):
-        support.require(sites.of(project, target).daemon.info(), "builder", "containers")
-        plan = sites.plan(project, [target], no_cache=options.no_cache)
+        plan = sites.plan(project, [target], no_cache=options.no_cache, needs=_CONTAINERS)
+        for placed in plan.placement.placed:
+            support.require(sites.open_[placed.station].daemon.info(), "builder", "containers")
         session = Session(wish, terminal, Curtain(display))
         used = needed(project, plan)
         sites.build(plan, session.curtain, *used, session.steer)

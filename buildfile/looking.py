@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from translator.project import Project
     from translator.target import Target
 
+_FOLDERS = frozenset({"readdir"})
+"""The capability that reading of folders needs (v0.5)."""
+
 
 def look(
     project: Project, name: str, path: str, show: Callable[[Reference], None], options: BuildOptions
@@ -43,7 +46,7 @@ def look(
         shown(options.progress, sys.stderr, environment) as display,
         opened(options.daemon, display.say, environment) as sites,
     ):
-        plan = sites.plan(project, [target])
+        plan = sites.plan(project, [target], needs=_FOLDERS)
         used = needed(project, plan)
         sites.build(plan, display, *used, lambda job: _steer(job, path, show))
 

@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What is to be built. ``pins`` are as for ``place``."""
+    """What is to be built. ``pins`` are as for ``place``.
+
+    ``needs`` are capabilities, of the gateway for one, that daemons should have beside those that
+    steps and outputs need.
+    """
 
     project: Project
     targets: Sequence[Target]
     no_cache: bool = False
     pins: Mapping[str, str] = field(default_factory=dict)
+    needs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,16 +53,19 @@ class Sites:
         *,
         no_cache: bool = False,
         pins: Mapping[str, str] = _NO_PINS,
+        needs: frozenset[str] = frozenset(),
     ) -> RunPlan:
         """Place the targets and plan them on their daemons; nothing is built.
 
-        ``pins`` are as for ``place``. A daemon that goes away meanwhile is done without, as long as
-        there is another one. Raises as ``Site.plan`` does, and UsageError for a wrong pin.
+        ``pins`` and ``needs`` are as for ``Order``; a daemon that lacks a need is chosen only where
+        no other can be, and who needs it must look. A daemon that goes away meanwhile is done
+        without, as long as there is another one. Raises as ``Site.plan`` does, and UsageError for a
+        wrong pin.
         """
         from buildfile.runplan import Order
 
         self._check(pins, project, targets)
-        order = Order(project=project, targets=targets, no_cache=no_cache, pins=pins)
+        order = Order(project=project, targets=targets, no_cache=no_cache, pins=pins, needs=needs)
         return self.planned(order, self.stations)
 
     def planned(self, order: Order, stations: Sequence[Station]) -> RunPlan:
@@ -75,7 +78,10 @@ class Sites:
         infos = {name: site.daemon.info() for name, site in self.open_.items()}
         demands = ProjectDemands(order.project, order.targets, infos)
         named = {target.name: target for target in order.targets}
-        avoid: dict[str, frozenset[str]] = {}
+        lacking = frozenset(
+            name for name, info in infos.items() if not all(map(info.has, order.needs))
+        )
+        avoid = dict.fromkeys(named, lacking) if lacking else {}
         while True:
             placement = place(
                 tuple(named),

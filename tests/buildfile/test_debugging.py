@@ -56,7 +56,9 @@ def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     def make(answer: Answer, gateway: tuple[str, ...] = GATEWAY) -> tuple[FakeControl, Containers]:
         containers = Containers(answer)
         script = {**containers.script, LLBBridge.SOLVE.path: solved}
-        fake = FakeControl(tmp_path, llb=LLB, gateway=gateway, script=script)
+        folder = tmp_path / str(len(fakes))
+        folder.mkdir()
+        fake = FakeControl(folder, llb=LLB, gateway=gateway, script=script)
         fakes.append(fake.__enter__())
         return fake, containers
 
@@ -112,6 +114,20 @@ def test_a_failure_that_is_no_place_for_a_shell_stays_one(scripted: Make) -> Non
     fake.script[LLBBridge.SOLVE.path] = fails
     assert debug(fake, "--on-error", "app") == 1
     assert not containers.talks
+
+
+@pytest.mark.parametrize("names", [("one", "two"), ("two", "one")])
+def test_of_several_daemons_one_with_containers_is_chosen(
+    scripted: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, str]
+) -> None:
+    """Whichever comes first in the target's order."""
+    monkeypatch.delenv("BUILDKIT_HOST", raising=False)
+    (without, _), (within, containers) = scripted(ends(0), GATEWAY[:1]), scripted(ends(42))
+    tables = zip(names, (without.address, within.address), strict=True)
+    text = "".join(f'[daemons.{name}]\naddress = "{address}"\n' for name, address in tables)
+    (tmp_path / "daemons.toml").write_text(text)
+    assert main(["debug", "--progress", "quiet", "app", "--", "make"]) == 42
+    assert len(containers.talks) == 1
 
 
 def test_a_daemon_without_containers_is_refused_before_anything_is_built(
