@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from buildfile import faults
 from buildfile.draft import Draft, draft
@@ -20,7 +20,7 @@ from buildfile.failure import BuildFailedError
 from buildfile.plan import Plan
 from buildfile.route import route
 from daemon_shim.session.outputs import OutputError
-from translator.cut import cut, upto
+from translator.cut import counterparts, cut, upto
 from translator.llb.assemble import stages_used
 from translator.platform import Platform
 from translator.stage import Instance, Stage, StageRef
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from buildfile.runplan import Order
     from buildfile.site import Site
     from buildfile.solve import Solved
+
+
+_Names: TypeAlias = Mapping[StageRef, StageRef]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -150,7 +153,7 @@ class Schedule:
     def _stop(self, target: Target, placed: Placed) -> _Stop:
         before = {
             (instance.root, instance.platform): self._before(
-                target, instance, placed, placed.station
+                target, instance, {ref: ref for ref in instance.stages}, placed, placed.station
             )
             for instance in self._instances(target, placed)
         }
@@ -162,38 +165,54 @@ class Schedule:
     def _instances(self, target: Target, placed: Placed) -> Iterator[Instance]:
         """Only where stages stand apart: else there is nothing to find."""
         if placed.stages:
-            native = self._sites[placed.station].daemon.info().default_platform
-            own = Platform.parse(native or "linux/amd64")
+            own = self._own(placed.station)
             for platform in target.platforms or (own,):
                 yield self._project.instantiate(target, platform, own)
 
+    def _own(self, station: str) -> Platform:
+        """The platform of a daemon."""
+        return Platform.parse(self._sites[station].daemon.info().default_platform or "linux/amd64")
+
     def _before(
-        self, target: Target, instance: Instance, placed: Placed, station: str
+        self, target: Target, instance: Instance, names: _Names, placed: Placed, station: str
     ) -> dict[StageRef, _Leg]:
-        """The stages that an instance, if it is built on a daemon, has from others."""
+        """The stages that an instance, if it is built on a daemon, has from others.
+
+        It is as on that daemon's platform; ``names`` are those by which its stages were placed.
+        """
         found: dict[StageRef, _Leg] = {}
         waiting, seen = [instance.root], {instance.root}
         while waiting:
             ref = waiting.pop()
-            giver = placed.stages.get(ref, station)
+            giver = placed.stages.get(names[ref], station)
             if giver != station:
-                found[ref] = self._leg(target, upto(instance, ref), placed, giver, station)
+                found[ref] = self._leg(target, upto(instance, ref), names, placed, giver, station)
                 continue
             used = [each for each in stages_used(instance.stages[ref]) if each not in seen]
             seen.update(used)
             waiting += used
         return found
 
-    def _leg(
-        self, target: Target, instance: Instance, placed: Placed, giver: str, taker: str
+    def _leg(  # noqa: PLR0913, PLR0917 -- an instance, and its way
+        self,
+        target: Target,
+        instance: Instance,
+        names: _Names,
+        placed: Placed,
+        giver: str,
+        taker: str,
     ) -> _Leg:
+        if (own := self._own(giver)) != self._own(taker):
+            there_too = self._project.elsewhere(instance, own)
+            same = counterparts(there_too, instance)
+            instance, names = there_too, {ref: names[one] for ref, one in same.items()}
         stage = instance.stages[instance.root]
         here = self._sites[taker]
         there = self._sites[giver].daemon.info()
         way = route(there, here.daemon.info(), here.loopback, self._registry(giver, taker))
         handoff = self._handoffs().of(stage, there, way)
         if handoff not in self._legs:
-            before = self._before(target, instance, placed, giver)
+            before = self._before(target, instance, names, placed, giver)
             self._legs[handoff] = _Leg(
                 handoff=handoff,
                 name=self._name(stage),

@@ -25,6 +25,22 @@ def cut(instance: Instance, given: Mapping[StageRef, Stage]) -> Instance:
     return replace(instance, stages=_needed(stages, instance.root))
 
 
+def counterparts(instance: Instance, other: Instance) -> dict[StageRef, StageRef]:
+    """What the stages of an instance are in another one, which is the same for another daemon: one
+    that stands in the same place.
+    """
+    found = {instance.root: other.root}
+    waiting = [instance.root]
+    while waiting:
+        ref = waiting.pop()
+        used = stages_used(instance.stages[ref]), stages_used(other.stages[found[ref]])
+        for one, its in zip(*used, strict=True):
+            if one not in found:
+                found[one] = its
+                waiting.append(one)
+    return found
+
+
 def _needed(stages: Mapping[StageRef, Stage], root: StageRef) -> dict[StageRef, Stage]:
     """What a stage uses and itself: every stage stands after all that it uses."""
     needed = {root}

@@ -94,6 +94,16 @@ class Project:
             raise InvalidFileError(found)
         return replace(instance, worker=target.worker) if target.worker else instance
 
+    def elsewhere(self, instance: Instance, build_platform: Platform) -> Instance:
+        """An instance as it is on a daemon of another platform, which ``platform: build`` means.
+
+        Raises InvalidFileError for faults that only this platform brings up.
+        """
+        made, found = self._stages.elsewhere(instance.root, build_platform)
+        if found:
+            raise InvalidFileError(found)
+        return replace(made, worker=instance.worker)
+
 
 def load(inputs: Inputs) -> Project:
     """Read, merge and check the build files.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -52,12 +54,25 @@ def handoffs(tmp_path: Path) -> Iterator[Handoffs]:
         yield made
 
 
+def _of(platform: str) -> DaemonInfo:
+    made = info((0, 32, 0))
+    workers = tuple(replace(each, platforms=(platform,)) for each in made.workers)
+    return replace(made, address=f"unix:///{platform}", workers=workers)
+
+
 def scheduled(
-    folder: Path, handoffs: Handoffs, text: str, *names: str, daemons: str = "abc"
+    folder: Path,
+    handoffs: Handoffs,
+    text: str,
+    *names: str,
+    daemons: str = "abc",
+    platforms: Mapping[str, str] = MappingProxyType({}),
 ) -> Schedule:
     made = project(folder, HEAD + text)
     targets = {target.name: target for target in made.select(names)}
-    infos: Mapping[str, DaemonInfo] = {name: info((0, 32, 0)) for name in daemons}
+    infos: Mapping[str, DaemonInfo] = {
+        name: _of(platforms[name]) if name in platforms else info((0, 32, 0)) for name in daemons
+    }
     logins: Any = Nothing()
     sites: dict[str, Any] = {
         name: Site(
@@ -142,6 +157,57 @@ targets: {t: {stage: three, worker: a}}
         "load image two",
         "[three] copy one -> /x",
     }
+
+
+def test_the_build_platform_is_that_of_the_daemon_which_builds_the_stage(
+    tmp_path: Path, handoffs: Handoffs
+) -> None:
+    text = """stages:
+  base: {from: scratch, platform: build, steps: [{write: {path: /0, text: x}}]}
+  one: {from: base, worker: a, steps: [{write: {path: /1, text: x}}]}
+  two: {from: base, worker: b, platform: build, steps: [{copy: {from: one, to: /2}}]}
+  three: {from: base, worker: c, steps: [{copy: {from: one, to: /3}}, {copy: {from: two, to: /4}}]}
+targets: {t: {stage: three}}
+"""
+    platforms = {"a": "linux/arm64", "b": "linux/s390x"}
+    schedule = scheduled(tmp_path, handoffs, text, "t", platforms=platforms)
+    built = {
+        job.name: {ref.name: str(stage.platform) for ref, stage in job.instances[0].stages.items()}
+        for wave in planned(schedule)
+        for plan in wave.values()
+        for job in plan.jobs
+    }
+    assert built == {
+        "stage one": {"base": "linux/arm64", "one": "linux/arm64"},
+        "stage two": {"base": "linux/s390x", "one": "linux/arm64", "two": "linux/s390x"},
+        "t": {
+            "base": "linux/amd64",
+            "one": "linux/arm64",
+            "two": "linux/s390x",
+            "three": "linux/amd64",
+        },
+    }
+
+
+def test_a_stage_that_is_there_twice_for_another_platform_moves_twice(
+    tmp_path: Path, handoffs: Handoffs
+) -> None:
+    """For the target's daemon both are one."""
+    text = """stages:
+  lib: {from: scratch, worker: b, steps: [{write: {path: /0, text: x}}]}
+  tool: {from: lib, platform: build, steps: [{write: {path: /1, text: x}}]}
+  top: {from: lib, steps: [{copy: {from: tool, to: /2}}]}
+  one: {from: top, worker: a}
+  two: {from: scratch, worker: c, steps: [{copy: {from: one, to: /3}}]}
+targets: {t: {stage: two}}
+"""
+    schedule = scheduled(tmp_path, handoffs, text, "t", platforms={"a": "linux/arm64"})
+    first, second, third = planned(schedule)
+    given = {str(job.instances[0].platform) for job in first["b"].jobs}
+    (job,) = second["a"].jobs
+    loaded = sorted(name for name in job.parts[0].names.values() if "load image" in name)
+    assert given == {"linux/amd64", "linux/arm64"} and len(first["b"].jobs) == len(loaded) == 2
+    assert [*third] == ["c"]
 
 
 def test_names_are_no_other_jobs(tmp_path: Path, handoffs: Handoffs) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 
@@ -83,7 +83,20 @@ class Stages:
 
     def instance(self, name: str, setting: Setting) -> tuple[Instance, tuple[Diagnostic, ...]]:
         """The stage ``name`` with all that it uses, and all that is wrong there."""
-        root = self._ref(name, setting.platform, setting)
+        return self._instance(self._ref(name, setting.platform, setting), setting.platform)
+
+    def elsewhere(
+        self, ref: StageRef, build_platform: Platform
+    ) -> tuple[Instance, tuple[Diagnostic, ...]]:
+        """The stage ``ref`` as it is on a daemon of another platform, with all that it uses."""
+        platform, setting = self._asked[ref]
+        setting = replace(setting, build_platform=build_platform)
+        root = self._ref(ref.name, platform, setting)
+        return self._instance(root, self._asked[root][0])
+
+    def _instance(
+        self, root: StageRef, platform: Platform
+    ) -> tuple[Instance, tuple[Diagnostic, ...]]:
         found = Collector()
         if root not in self._closures:
             order = self.check([root], set(), found)
@@ -92,7 +105,7 @@ class Stages:
             if not len(found):
                 self._closures[root] = MappingProxyType(whole)
         stages = self._closures.get(root, {})
-        return Instance(root=root, platform=setting.platform, stages=stages), found.faults
+        return Instance(root=root, platform=platform, stages=stages), found.faults
 
     def root(self, name: str, setting: Setting) -> StageRef:
         """The reference by which the stage ``name`` is known in ``setting``."""
