@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import gc
 import importlib
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from buildfile.commands.cache_options import cache_fields, cache_options, old_forms
 from buildfile.commands.daemon_options import daemon_choice, daemon_options, pins_of, place_option
-from buildfile.commands.file_options import file_options, load_options, pairs_of, targets_argument
+from buildfile.commands.file_options import file_options, load_options, targets_argument
+from buildfile.commands.supply_options import agent, progress_option, secret, supply_options
 from translator.inputs import FieldOption
-from translator.target import Secret, SshAgent
 
 if TYPE_CHECKING:
     from buildfile.results import BuildResult
@@ -39,20 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--platform", "platforms", multiple=True, metavar="OS/ARCH", help="Platforms to build for."
 )
-@click.option(
-    "--secret",
-    "secrets",
-    multiple=True,
-    metavar="id=ID[,src=FILE|env=NAME]",
-    help="Value of a secret, in place of the build file's.",
-)
-@click.option(
-    "--ssh",
-    "agents",
-    multiple=True,
-    metavar="ID[=SOCKET|KEY]",
-    help="SSH agent or key file to forward, in place of the build file's.",
-)
+@supply_options
 @click.option(
     "-k",
     "--keep-going",
@@ -65,13 +50,7 @@ if TYPE_CHECKING:
     help="Put outputs in place when all targets are done; none if one fails.",
 )
 @click.option("--no-cache", is_flag=True, help="Run every step, whatever is cached.")
-@click.option(
-    "--progress",
-    type=click.Choice(["auto", "plain", "tty", "rawjson", "quiet"]),
-    default="auto",
-    show_default=True,
-    help="How to show progress. BUILDKIT_PROGRESS sets the default.",
-)
+@progress_option("auto")
 @click.option("--metadata-file", metavar="FILE", help="Write the results as JSON.")
 def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> None:
     """Build targets: those named, else the group "default", else the only one.
@@ -136,25 +115,3 @@ def _fields(given: Mapping[str, Any]) -> Iterator[FieldOption]:
         for value in given[name]:
             yield FieldOption(option=option, key=key, value=value)
     yield from cache_fields(given["imports"], given["exports"], given["export_opts"])
-
-
-def secret(text: str) -> Secret:
-    """Read ``id=ID[,src=FILE|env=NAME]``: without a source, the variable ID, else the file ID."""
-    values = dict(pairs_of(text, "--secret"))
-    id_ = values.pop("id", "")
-    file = values.pop("src", "") or values.pop("source", "")
-    env = values.pop("env", "")
-    values.pop("type", "")
-    if not id_ or values:
-        raise click.BadParameter(
-            f"{text!r} is not id=ID[,src=FILE|env=NAME]", param_hint="--secret"
-        )
-    if not file and not env:
-        file, env = ("", id_) if id_ in os.environ else (id_, "")
-    return Secret(id=id_, env=env, file=str(Path(file).absolute()) if file else "")
-
-
-def agent(text: str) -> SshAgent:
-    """Read ``ID[=SOCKET|KEY[,KEY]]``, as buildctl does; without a place SSH_AUTH_SOCK."""
-    id_, _, places = text.partition("=")
-    return SshAgent(id=id_, keys=tuple(str(Path(p).absolute()) for p in places.split(",") if p))

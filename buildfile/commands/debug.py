@@ -9,6 +9,7 @@ import click
 
 from buildfile.commands.daemon_options import daemon_choice, daemon_options
 from buildfile.commands.file_options import file_options, load_options
+from buildfile.commands.supply_options import agent, progress_option, secret, supply_options
 
 
 @click.command()
@@ -22,28 +23,9 @@ from buildfile.commands.file_options import file_options, load_options
 @click.option("--stage", default="", metavar="NAME", help="Another stage than the target's.")
 @click.option("--user", default="", metavar="USER[:GROUP]", help="Another user to be.")
 @click.option("--platform", metavar="OS/ARCH", help="The platform to build for.")
-@click.option(
-    "--secret",
-    "secrets",
-    multiple=True,
-    metavar="id=ID[,src=FILE|env=NAME]",
-    help="Value of a secret, in place of the build file's.",
-)
-@click.option(
-    "--ssh",
-    "agents",
-    multiple=True,
-    metavar="ID[=SOCKET|KEY]",
-    help="SSH agent or key file to forward, in place of the build file's.",
-)
+@supply_options
 @click.option("--no-cache", is_flag=True, help="Run every step, whatever is cached.")
-@click.option(
-    "--progress",
-    type=click.Choice(["auto", "plain", "tty", "rawjson", "quiet"]),
-    default="auto",
-    show_default=True,
-    help="How to show progress. BUILDKIT_PROGRESS sets the default.",
-)
+@progress_option("auto")
 def command(target: str, words: tuple[str, ...], **given: Any) -> int:
     """Open a shell in a target's result, or run COMMAND there.
 
@@ -57,7 +39,6 @@ def command(target: str, words: tuple[str, ...], **given: Any) -> int:
     from dataclasses import replace
 
     from buildfile.api import BuildOptions
-    from buildfile.commands.build import agent, secret
     from buildfile.debugging import Wish, debug
     from buildfile.failure import print_diagnostics
     from buildfile.files import load_project

@@ -14,6 +14,7 @@ import click
 
 from buildfile.commands.daemon_options import daemon_choice, daemon_options
 from buildfile.commands.file_options import file_options, load_options
+from buildfile.commands.supply_options import progress_option
 
 if TYPE_CHECKING:
     from daemon_shim.reference import FileStat, Reference
@@ -42,13 +43,7 @@ def _options(function: F) -> F:
             file_options,
             daemon_options,
             click.option("--platform", metavar="OS/ARCH", help="The platform to look at."),
-            click.option(
-                "--progress",
-                type=click.Choice(["auto", "plain", "tty", "rawjson", "quiet"]),
-                default="quiet",
-                show_default=True,
-                help="How to show progress.",
-            ),
+            progress_option("quiet"),
         )
     ):
         function = option(function)

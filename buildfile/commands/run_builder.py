@@ -9,6 +9,7 @@ import click
 
 from buildfile.commands.daemon_options import daemon_choice, daemon_options
 from buildfile.commands.file_options import assignment
+from buildfile.commands.supply_options import agent, progress_option, secret, supply_options
 from buildfile.files import project_folder
 
 
@@ -38,28 +39,9 @@ from buildfile.files import project_folder
     metavar="type=TYPE[,KEY=VALUE]",
     help="Cache to export.",
 )
-@click.option(
-    "--secret",
-    "secrets",
-    multiple=True,
-    metavar="id=ID[,src=FILE|env=NAME]",
-    help="Secret that steps may read.",
-)
-@click.option(
-    "--ssh",
-    "agents",
-    multiple=True,
-    metavar="ID[=SOCKET|KEY]",
-    help="SSH agent or key file to forward.",
-)
+@supply_options
 @click.option("--allow", multiple=True, metavar="ENTITLEMENT", help="network.host and the like.")
-@click.option(
-    "--progress",
-    type=click.Choice(["auto", "plain", "tty", "rawjson", "quiet"]),
-    default="auto",
-    show_default=True,
-    help="How to show progress. BUILDKIT_PROGRESS sets the default.",
-)
+@progress_option("auto")
 def command(name: str, **given: Any) -> None:
     """Run the Python function FUNCTION(client) of MODULE as a builder on a daemon.
 
@@ -67,7 +49,6 @@ def command(name: str, **given: Any) -> None:
     is printed on standard output, one a line.
     """
     from buildfile.builders import RunOptions, imported, run
-    from buildfile.commands.build import agent, secret
 
     builder = imported(name)
     options = RunOptions(
