@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -178,12 +179,9 @@ def joined(folder: Path, function: str) -> Iterator[Joined]:
 
 
 def _carry(control: socket.socket, write: int) -> None:
-    while piece := control.recv(1 << 16):
-        try:
-            os.write(write, piece)
-        except OSError:
-            break
-    os.close(write)
+    with contextlib.suppress(OSError), os.fdopen(write, "wb", buffering=0) as pipe:
+        while piece := control.recv(1 << 16):
+            pipe.write(piece)
 
 
 def _carry_back(read: int, control: socket.socket) -> None:
