@@ -81,6 +81,14 @@ class ResolvedSource:
     filename: str = ""
 
 
+_GRAPHS = "gateway.solve.evaluate"
+_FRONTENDS = "source.metaresolver"
+"""With what a Solve can be asked to evaluate what it gives. What frontends make is not evaluated so
+before v0.11 (solver/llbsolver/bridge.go); v0.11 and v0.12 end as a whole where a frontend gives
+several trees (llbsolver/provenance.go). v0.13, the first with this capability, does it right.
+"""
+
+
 class Client:
     """The calls of one build. All methods may be used from several threads.
 
@@ -157,7 +165,7 @@ class Client:
         message = gateway_pb2.SolveRequest(
             allowResultReturn=True,
             allowResultArrayRef=self._calls.has("proto.refarray"),
-            Evaluate=evaluate and self._calls.has("gateway.solve.evaluate"),
+            Evaluate=evaluate and self._calls.has(_FRONTENDS if frontend else _GRAPHS),
         )
         if graph is not None:
             message.Definition.CopyFrom(self._definition(graph, platform))
@@ -169,9 +177,7 @@ class Client:
         result = results.read(self._calls, self._calls.call(LLBBridge.SOLVE, message).result)
         if graph is not None:
             result = self._with_definition(result, message.Definition)
-        # Of a frontend nothing is evaluated before v0.11 (llbsolver/bridge.go).
-        evaluated = message.Evaluate and (not frontend or self._calls.has("gateway.evaluate"))
-        if evaluate and not evaluated:
+        if evaluate and not message.Evaluate:
             for ref in result.refs.values():
                 ref.evaluate()
         return result

@@ -32,6 +32,7 @@ NEWEST = (
     "gateway.warnings",
     "gateway.evaluate",
     "reference.attestations",
+    "source.metaresolver",
 )
 DEFINITION = ops_pb2.Definition(**{"def": [b"op"]}).SerializeToString()
 
@@ -93,6 +94,29 @@ def test_a_frontend_gets_options_inputs_and_caches(tmp_path: Path) -> None:
     }
     assert asked.FrontendInputs["context"].SerializeToString() == DEFINITION
     assert [each.Type for each in asked.CacheImports] == ["registry"]
+
+
+def several(body: bytes, context: grpc.ServicerContext) -> Any:
+    refs = {name: gateway_pb2.Ref(id=name) for name in ("a", "b")}
+    return gateway_pb2.SolveResponse(
+        result=gateway_pb2.Result(refs=gateway_pb2.RefMap(refs=refs)),
+    )
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["v0.11 and v0.12", "since v0.13"])
+def test_no_solve_of_a_frontend_evaluates_where_that_ends_the_daemon(
+    tmp_path: Path, told: bool
+) -> None:
+    script = {
+        LLBBridge.SOLVE: several,
+        LLBBridge.EVALUATE: lambda body, context: gateway_pb2.EvaluateResponse(),
+    }
+    gateway = NEWEST if told else tuple(set(NEWEST) - {"source.metaresolver"})
+    with building(tmp_path, gateway, script) as (fake, build):
+        build.solve(frontend="dockerfile.v0")
+        (asked,) = fake.sent(LLBBridge.SOLVE)
+        evaluated = sorted(each.Ref for each in fake.sent(LLBBridge.EVALUATE))
+    assert (asked.Evaluate, evaluated) == (told, [] if told else ["a", "b"])
 
 
 def test_what_a_daemon_lacks_is_refused_by_name(tmp_path: Path) -> None:
