@@ -6,6 +6,7 @@ several by platform. Attestations since v0.11.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Literal, TypeAlias
 from daemon_shim.calls import Calls
 from daemon_shim.reference import SCRATCH, Reference
 from schemas.pb import gateway_pb2, ops_pb2
+from schemas.rpc import LLBBridge
 
 PLATFORMS_KEY = "refs.platforms"
 _NONE: Mapping[str, bytes] = MappingProxyType({})
@@ -116,6 +118,9 @@ def spell(calls: Calls, result: Result) -> gateway_pb2.Result:
     refs = result.refs or {"": SCRATCH}
     one = set(refs) == {""}
     ids = {name: ref.id for name, ref in refs.items()}
+    if not one and not all(ids.values()) and _ends_by_nothing(calls):
+        nothing = _made_nothing(calls)
+        ids = {name: id_ or nothing for name, id_ in ids.items()}
     message = _SPELLINGS[calls.has("proto.refarray"), one](ids)
     message.metadata.update(result.metadata)
     if result.attestations:
@@ -123,6 +128,25 @@ def spell(calls: Calls, result: Result) -> gateway_pb2.Result:
     for name, attestations in result.attestations.items():
         message.attestations[name].attestation.extend(map(_spell_attestation, attestations))
     return message
+
+
+def _ends_by_nothing(calls: Calls) -> bool:
+    """Whether the daemon ends as a whole where one of several trees is none: v0.11 and v0.12, told
+    by capabilities of v0.11 and v0.13 (solver/llbsolver/provenance.go).
+    """
+    return calls.has("gateway.evaluate") and not calls.has("source.metaresolver")
+
+
+def _made_nothing(calls: Calls) -> str:
+    """The id of an empty tree that was made."""
+    root = ops_pb2.FileActionMkDir(path="/", mode=0o755, makeParents=True, timestamp=-1)
+    action = ops_pb2.FileAction(input=-1, secondaryInput=-1, output=0, mkdir=root)
+    made = ops_pb2.Op(file=ops_pb2.FileOp(actions=[action])).SerializeToString()
+    digest = f"sha256:{hashlib.sha256(made).hexdigest()}"
+    head = ops_pb2.Op(inputs=[ops_pb2.Input(digest=digest)]).SerializeToString()
+    message = gateway_pb2.SolveRequest(allowResultReturn=True, allowResultArrayRef=True)
+    getattr(message.Definition, "def").extend([made, head])
+    return read(calls, calls.call(LLBBridge.SOLVE, message).result).ref.id
 
 
 def _one_message(ids: Mapping[str, str]) -> gateway_pb2.Result:

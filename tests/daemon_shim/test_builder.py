@@ -16,7 +16,7 @@ from daemon_shim.builder import Client
 from daemon_shim.client import Daemon
 from daemon_shim.errors import CancelledError, LostConnectionError, UnsupportedError
 from daemon_shim.gateway import BuilderRun, GatewayBuild
-from daemon_shim.reference import Reference
+from daemon_shim.reference import SCRATCH, Reference
 from daemon_shim.request import CacheOption, SolveRequest
 from daemon_shim.results import Attestation, Result, Subject
 from daemon_shim.transports import transport_for
@@ -117,6 +117,18 @@ def test_no_solve_of_a_frontend_evaluates_where_that_ends_the_daemon(
         (asked,) = fake.sent(LLBBridge.SOLVE)
         evaluated = sorted(each.Ref for each in fake.sent(LLBBridge.EVALUATE))
     assert (asked.Evaluate, evaluated) == (told, [] if told else ["a", "b"])
+
+
+@pytest.mark.parametrize("takes_none", [False, True], ids=["v0.11 and v0.12", "since v0.13"])
+def test_one_empty_tree_of_several_ends_no_daemon(tmp_path: Path, takes_none: bool) -> None:
+    gateway = NEWEST if takes_none else tuple(set(NEWEST) - {"source.metaresolver"})
+    with building(tmp_path, gateway, {LLBBridge.SOLVE: solved}) as (fake, build):
+        one = build.solve(DEFINITION, evaluate=False).ref
+        build.return_result(Result.several({"linux/amd64": one, "linux/arm64": SCRATCH}))
+        solves = fake.sent(LLBBridge.SOLVE)
+        returned = fake.sent(LLBBridge.RETURN)[-1]
+    refs = returned.result.refs.refs
+    assert (len(solves), refs["linux/arm64"].id) == ((1, "") if takes_none else (2, "id1"))
 
 
 def test_what_a_daemon_lacks_is_refused_by_name(tmp_path: Path) -> None:
