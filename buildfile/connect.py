@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from daemon_shim.transports.base import TlsFiles
 if TYPE_CHECKING:
     from buildfile.daemons import DaemonEntry
     from daemon_shim.client import Daemon
+    from daemon_shim.errors import UnreachableError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ def connected(choice: DaemonChoice, say: Callable[[str], None]) -> Iterator[Daem
     """
     environment = environment_of(choice)
     candidates = _candidates(choice, environment, lambda: locate(choice.address, environment, say))
-    with _first_open(candidates, choice, say) as daemon:
+    with first_open(candidates, choice, say) as daemon:
         yield daemon
 
 
@@ -141,10 +142,13 @@ def _of_entry(entry: DaemonEntry, choice: DaemonChoice) -> Candidate:
     )
 
 
-def _first_open(
+def first_open(
     candidates: Sequence[Candidate], choice: DaemonChoice, say: Callable[[str], None]
 ) -> Daemon:
-    """The first that answers. Raises the only one's error, or one that lists them all."""
+    """Open the first that answers; ``say`` hears which one of several it is.
+
+    Raises the only one's error, or one that lists them all.
+    """
     from daemon_shim.errors import TlsError, UnreachableError
 
     failed: list[tuple[Candidate, Exception]] = []
@@ -159,8 +163,15 @@ def _first_open(
             if len(candidates) > 1:
                 say(f"daemon {candidate.name} ({candidate.address})")
             return daemon
-    listed = "".join(f"\n    {each.name}: {error}" for each, error in failed)
-    raise UnreachableError(
+    raise none_answers((each.name, error) for each, error in failed)
+
+
+def none_answers(failed: Iterable[tuple[str, object]]) -> UnreachableError:
+    """The error of several daemons, none of which can be had: their names, and why."""
+    from daemon_shim.errors import UnreachableError
+
+    listed = "".join(f"\n    {name}: {error}" for name, error in failed)
+    return UnreachableError(
         f"none of the daemons in daemons.toml answers:{listed}",
         hint="start one of them, or name another with --daemon",
     )

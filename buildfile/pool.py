@@ -50,18 +50,23 @@ class Member:
 
 @contextmanager
 def opened(
-    choice: DaemonChoice, *, answer_seconds: float = ANSWER_SECONDS
+    choice: DaemonChoice,
+    candidates: Sequence[Candidate] | None = None,
+    *,
+    answer_seconds: float = ANSWER_SECONDS,
 ) -> Iterator[tuple[Member, ...]]:
     """Open and ask all daemons that the choice may mean; they are closed in the end.
+
+    ``candidates`` are those of ``known_candidates``, where they have been looked up already.
 
     They come in the order in which one alone would be tried: of the project's ``daemons.toml``,
     then of the user's. None is started, so there may be none. Each gets ``choice.timeout`` and
     ``answer_seconds`` seconds, whatever the others do. Raises InvalidFileError for a wrong
     ``daemons.toml``, UsageError for a name that stands in none.
     """
-    candidates = known_candidates(choice)
+    known = known_candidates(choice) if candidates is None else candidates
     with ExitStack() as held:
-        yield _asked(candidates, choice, answer_seconds, held)
+        yield _asked(known, choice, answer_seconds, held)
 
 
 def _asked(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from buildfile import faults
@@ -47,13 +48,13 @@ class RunPlan:
     order: Order | None = None
     schedule: Schedule | None = None
 
-    @property
+    @cached_property
     def plans(self) -> dict[str, Plan]:
         """All that each daemon does."""
         names = dict.fromkeys(name for wave in self.waves for name in wave)
         return {name: _joined(wave[name] for wave in self.waves if name in wave) for name in names}
 
-    @property
+    @cached_property
     def jobs(self) -> tuple[Job, ...]:
         """Those of all daemons."""
         return tuple(job for plan in self.plans.values() for job in plan.jobs)

@@ -10,7 +10,14 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from buildfile.connect import DaemonChoice, connected, known_candidates
+from buildfile.connect import (
+    Candidate,
+    DaemonChoice,
+    connected,
+    first_open,
+    known_candidates,
+    none_answers,
+)
 from buildfile.exits import UsageError
 from buildfile.loopback import Loopback
 from buildfile.placement import Station, place
@@ -222,9 +229,10 @@ def opened(
     candidates = known_candidates(choice)
     with ExitStack() as held:
         if len(candidates) > 1:
-            yield _several(choice, environment, logins, held)
+            yield _several(choice, candidates, environment, logins, held)
             return
-        daemon = held.enter_context(connected(choice, say))
+        known = first_open(candidates, choice, say) if candidates else connected(choice, say)
+        daemon = held.enter_context(known)
         loopback = held.enter_context(Loopback(daemon))
         site = Site(daemon=daemon, loopback=loopback, environment=environment, logins=logins)
         name = next((each.name for each in candidates if each.name), daemon.address)
@@ -233,12 +241,15 @@ def opened(
 
 
 def _several(
-    choice: DaemonChoice, environment: Mapping[str, str], logins: Auth, held: ExitStack
+    choice: DaemonChoice,
+    candidates: Sequence[Candidate],
+    environment: Mapping[str, str],
+    logins: Auth,
+    held: ExitStack,
 ) -> Sites:
     from buildfile import pool
-    from daemon_shim.errors import UnreachableError
 
-    members = held.enter_context(pool.opened(choice))
+    members = held.enter_context(pool.opened(choice, candidates))
     sites = {
         member.name: Site(
             daemon=member.daemon,
@@ -251,11 +262,7 @@ def _several(
         if member.daemon
     }
     if not sites:
-        listed = "".join(f"\n    {each.name}: {each.fault}" for each in members)
-        raise UnreachableError(
-            f"none of the daemons in daemons.toml answers:{listed}",
-            hint="start one of them, or name another with --daemon",
-        )
+        raise none_answers((each.name, each.fault) for each in members)
     return Sites(
         stations=tuple(map(_of_member, members)),
         open_=sites,
