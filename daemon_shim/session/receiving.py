@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -32,6 +33,11 @@ from daemon_shim.session.tree import (
 
 _MAX_DEPTH = 400  # moving a tree into place needs descriptors for each level
 _REQUESTS = 16  # joined into one write while others are on their way
+_ON_THE_WAY = 128
+"""How many files are asked for and not yet there, at most. The daemon queues as many requests; with
+more it waits for good once its stream is broken (fsutil's send.go, ``sendpipeline``, v0.3 to v0.32;
+seen on v0.17.3), so that neither a failure here nor a client that goes away would end its build.
+"""
 
 _UNKNOWN = 2
 _STATUS_OF = {
@@ -222,7 +228,7 @@ class TreeReceiver(TreePackets):
         self._place = Place(tree.root)
         self._files: dict[int, _File] = {}
         self._links: list[tuple[Folder, bytes, bytes]] = []
-        self._asked = bytearray()
+        self._wanted: deque[tuple[int, _File]] = deque()
 
     def listed(self) -> None:
         """Ask for the last files."""
@@ -240,9 +246,8 @@ class TreeReceiver(TreePackets):
         elif entry.linkname:
             self._links.append((folder, name, entry.linkname))
         elif not kind:
-            self._files[number] = _File(folder, name, entry)
-            self._asked += packets.framed_request(number)
-            if len(self._files) == 1 or len(self._asked) >= _REQUESTS * 8:
+            self._wanted.append((number, _File(folder, name, entry)))
+            if not self._files or len(self._wanted) >= _REQUESTS:
                 self._ask()
         elif kind == GO_FIFO or (kind & GO_DEVICE and self._devices):
             self._tree.special(folder, name, entry)
@@ -250,17 +255,21 @@ class TreeReceiver(TreePackets):
             self.report.warn(f"{os.fsdecode(entry.path)}: special files are not written")
 
     def _ask(self) -> None:
-        if self._asked:
-            self.call.send_framed(self._asked)
-            self._asked = bytearray()
+        """Ask for as many files as may be on their way."""
+        asked = bytearray()
+        while self._wanted and len(self._files) < _ON_THE_WAY:
+            number, file = self._wanted.popleft()
+            self._files[number] = file
+            asked += packets.framed_request(number)
+        if asked:
+            self.call.send_framed(asked)
 
     def content(self, number: int, data: memoryview | None) -> None:
         """Write a piece of a file."""
         file = self._files.get(number)
         if file is None:
             raise PacketError(f"data of entry {number}, which was not asked for")
-        if self._asked:
-            self._ask()
+        self._ask()
         if file.fd < 0:
             file.fd = self._tree.create(file.folder, file.name)
         if data:
@@ -279,7 +288,7 @@ class TreeReceiver(TreePackets):
         self._end_if_all()
 
     def _end_if_all(self) -> None:
-        if not self.all_listed or self._files:
+        if not self.all_listed or self._files or self._wanted:
             return
         for folder, name, target in self._links:
             check_link(target)

@@ -166,8 +166,11 @@ def _varint(value: int) -> bytes:
 def send_tree(call: FakeCall, entries: Iterable[bytes], contents: Mapping[int, bytes]) -> None:
     """Play an honest daemon: all entries, what is asked for, and the end."""
     call.give(*entries, LAST)
-    for number in requests(call):
-        content = contents.get(number, b"")
-        call.give(*([data(number, content)] if content else []), data(number))
+    sent = 0
+    while waiting := requests(call)[sent:]:
+        for number in waiting:
+            content = contents.get(number, b"")
+            call.give(*([data(number, content)] if content else []), data(number))
+        sent += len(waiting)
     if said_fin(call):
         call.give(FIN)

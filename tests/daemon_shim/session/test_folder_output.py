@@ -110,6 +110,28 @@ def test_files_are_asked_for_in_order_while_entries_come(place: Path) -> None:
     assert not said_fin(call)
 
 
+def test_no_more_files_are_asked_for_than_a_daemon_queues(place: Path) -> None:
+    # fsutil's send.go, v0.3 to v0.32: a sender that has more than 128 waiting never ends if its
+    # stream breaks.
+    output = FolderOutput(place)
+    call = start(output).give(*(file(f"{n:03}", size=1) for n in range(300)), LAST)
+    assert driver.requests(call) == [*range(128)]
+    call.give(data(5, b"x"), data(5), data(0, b"x"))
+    assert driver.requests(call) == [*range(129)]
+    call.give(data(299, b"x"))
+    assert call.status is not None
+    with pytest.raises(OutputError, match="data of entry 299, which was not asked for"):
+        output.commit()
+
+
+def test_all_of_many_files_come(place: Path) -> None:
+    output = FolderOutput(place)
+    contents = {n: b"%d" % n for n in range(300)}
+    receive(output, [file(f"{n:03}", size=len(contents[n])) for n in contents], contents)
+    output.commit()
+    assert {int(path.name): path.read_bytes() for path in place.iterdir()} == contents
+
+
 def test_pieces_of_several_files_may_be_mixed(place: Path) -> None:
     output = FolderOutput(place)
     call = start(output)
