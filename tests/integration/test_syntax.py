@@ -320,9 +320,7 @@ def test_faults_of_the_file_come_with_their_places(tree: Workspace, ask: Asking)
         assert [each.start_line for each in caught.value.ranges] == [8, 15]
 
 
-def test_a_failing_step_leads_to_its_line(
-    tree: Workspace, info: DaemonInfo, ask: Asking
-) -> None:
+def test_a_failing_step_leads_to_its_line(tree: Workspace, info: DaemonInfo, ask: Asking) -> None:
     text = (tree.folder / "buildfile.yaml").read_text().replace(">/greeting", ">&2; exit 7")
     tree.write("buildfile.yaml", text)
     with pytest.raises(SolveFailedError, match=exitcodes.of_daemon(7, info)) as caught:
