@@ -19,6 +19,7 @@ from translator.pause import no_collection
 COMMANDS = {
     "build": "Build targets on a BuildKit daemon.",
     "check": "Check a build file without any daemon.",
+    "list": "List the targets, groups and variables of a build file.",
     "plan": "Show what a build would do, and what the daemon lacks for it.",
     "llb": "Print a target's LLB as JSON, binary, dot or mermaid.",
     "doctor": "Tell what a daemon is, and what it can do.",

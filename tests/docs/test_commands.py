@@ -91,5 +91,5 @@ def test_every_setting_of_the_environment_is_explained() -> None:
 
 def test_json_on_the_page_is_json() -> None:
     texts = [block.text for block in blocks(_page()) if block.language == "json"]
-    assert len(texts) == 9
+    assert len(texts) == 10
     assert all(isinstance(json.loads(text), dict) for text in texts)

@@ -1,0 +1,103 @@
+"""What a build file offers: its targets, groups and variables, in columns and as JSON
+(docs/reference/commands.md has its shape).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from buildfile.columns import columns
+from translator.diagnostic import InvalidCommandError
+from translator.project import Project
+from translator.target import Target
+from translator.values.value import Value
+from translator.values.variables import Variable
+
+_TARGETS = ("TARGET", "PLATFORMS", "DESCRIPTION")
+_GROUPS = ("GROUP", "TARGETS")
+_WIDEST = 60  # columns of a value
+_VARIABLES = ("VARIABLE", "TYPE", "VALUE", "FROM", "DESCRIPTION")
+
+
+def as_json(project: Project) -> dict[str, Any]:
+    """What there is as plain data."""
+    default = _default(project)
+    return {
+        "targets": [
+            {
+                "name": each.name,
+                "declared": each.declared,
+                "default": each.name in default,
+                "description": each.description,
+                "stage": each.stage,
+                "platforms": [str(platform) for platform in each.platforms],
+                "matrix": dict(each.matrix),
+            }
+            for each in _targets(project)
+        ],
+        "groups": {name: list(members) for name, members in project.groups.items()},
+        "variables": [
+            {
+                "name": each.name,
+                "type": each.type,
+                "value": None if each.value is None else _plain(each.value),
+                "from": each.origin,
+                "enum": list(each.enum),
+                "pattern": each.pattern,
+                "required": each.required,
+                "description": each.description,
+            }
+            for each in project.variables.values()
+        ],
+    }
+
+
+def as_text(project: Project) -> str:
+    """A table each of targets, groups and variables; none of what there is nothing of."""
+    default = _default(project)
+    tables = (
+        (_TARGETS, [_target_row(each, each.name in default) for each in _targets(project)]),
+        (_GROUPS, [(name, " ".join(members)) for name, members in project.groups.items()]),
+        (_VARIABLES, [_variable_row(each) for each in project.variables.values()]),
+    )
+    told = ["\n".join(columns([head, *rows])) for head, rows in tables if rows]
+    return "\n\n".join(told)
+
+
+def _targets(project: Project) -> Iterator[Target]:
+    for variants in project.targets.values():
+        yield from variants
+
+
+def _default(project: Project) -> set[str]:
+    """The names of the targets that are built when none is named."""
+    try:
+        return {each.name for each in project.select()}
+    except InvalidCommandError:
+        return set()
+
+
+def _target_row(target: Target, is_default: bool) -> tuple[str, ...]:
+    name = f"{target.name} (default)" if is_default else target.name
+    return (name, " ".join(map(str, target.platforms)) or "the daemon's", target.description)
+
+
+def _variable_row(variable: Variable) -> tuple[str, ...]:
+    value = "" if variable.value is None else _in_line(_plain(variable.value))
+    return (variable.name, variable.type, value, variable.origin, variable.description)
+
+
+def _plain(value: Value) -> Any:
+    """A value as JSON has it."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
+
+
+def _in_line(value: Any) -> str:
+    """A value as ``--var`` takes it, without what would tear the table apart."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    shown = text if text.isprintable() else json.dumps(text)
+    return shown if len(shown) <= _WIDEST else f"{shown[: _WIDEST - 3]}..."
