@@ -14,7 +14,7 @@ from buildfile.connect import DaemonChoice
 from buildfile.exits import UsageError
 from buildfile.files import LoadOptions, load_project
 from buildfile.loopback import Loopback
-from translator.target import Secret, SshAgent
+from translator.target import Secret, SshAgent, Target
 
 if TYPE_CHECKING:
     from buildfile.results import BuildResult
@@ -30,8 +30,9 @@ class BuildOptions:
     ``secrets`` and ``agents`` stand in for those of the build file with the same id. ``progress``
     is a mode of ``--progress`` and goes to standard error. ``metadata_file`` gets the results as
     JSON. ``pins`` has names of daemons of ``daemons.toml`` by the target or stage that is to be
-    built there. ``keep_going`` is whether other targets are finished after a failure,
-    ``all_or_nothing`` whether outputs wait until all targets are done.
+    built there. ``push`` has all images pushed that are outputs of type image. ``keep_going`` is
+    whether other targets are finished after a failure, ``all_or_nothing`` whether outputs wait
+    until all targets are done.
     ``environment`` None means this process's own.
     """
 
@@ -42,6 +43,7 @@ class BuildOptions:
     progress: str = "quiet"
     metadata_file: str | None = None
     pins: Mapping[str, str] = field(default_factory=dict)
+    push: bool = False
     keep_going: bool = False
     all_or_nothing: bool = False
     environment: Mapping[str, str] | None = None
@@ -98,6 +100,8 @@ def build(
     if choice.folder is None:
         choice = replace(choice, folder=project.files[0].folder)
     selected = project.select(targets)  # a wrong name needs no daemon to be told of
+    if options.push:
+        selected = _pushing(selected)
     if options.metadata_file:
         _check_writable(options.metadata_file)
     environment = options.variables()
@@ -121,6 +125,16 @@ def build(
     if options.metadata_file:
         _write_metadata(options.metadata_file, result)
     return result
+
+
+def _pushing(targets: Sequence[Target]) -> tuple[Target, ...]:
+    made = tuple(each.pushing() for each in targets)
+    if not any(output.type == "image" for each in made for output in each.outputs):
+        raise UsageError(
+            "there is nothing to push: no target of this run has an output of type image",
+            hint="give it one in the build file, or with --output type=image,name=NAME,push=true",
+        )
+    return made
 
 
 def foresee(

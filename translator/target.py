@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from translator.platform import Platform
@@ -92,3 +92,11 @@ class Target:
     worker: Selector | None = None
     description: str = ""
     span: Span
+
+    def pushing(self) -> Target:
+        """The same with all images pushed that it makes as outputs of type image."""
+        outputs = (
+            replace(each, attrs={**each.attrs, "push": "true"}) if each.type == "image" else each
+            for each in self.outputs
+        )
+        return replace(self, outputs=tuple(outputs))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     metavar="type=TYPE[,KEY=VALUE]",
     help="Output, in place of the targets' own. A path alone is a local output.",
 )
+@click.option("--push", is_flag=True, help="Push the images that targets make as outputs.")
 @cache_options
 @click.option(
     "--platform", "platforms", multiple=True, metavar="OS/ARCH", help="Platforms to build for."
@@ -81,6 +82,7 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> N
         progress=given["progress"],
         metadata_file=given["metadata_file"],
         pins=pins_of(given["places"]),
+        push=given["push"],
         keep_going=given["keep_going"],
         all_or_nothing=given["all_or_nothing"],
     )

@@ -63,6 +63,23 @@ def test_a_wrong_name_asks_no_daemon(folder: Path, old: FakeControl) -> None:
     assert old.calls == []
 
 
+def test_pushing_without_an_image_is_told_before_any_daemon_is_asked(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["build", "--push", "--daemon", "unix:///no/such.sock"]
+    assert cli.main([*words, "--output", "type=oci,name=x,dest=x.tar"]) == Exit.USAGE
+    assert "no target of this run has an output of type image" in capsys.readouterr().err
+
+
+def test_pushing_leaves_other_outputs_alone(folder: Path) -> None:
+    text = "outputs: [{type: image, name: x}, {type: local, dest: d}, {type: oci, dest: f}]"
+    (folder / "buildfile.yaml").write_text(FILE.replace('description: "${X}"', text))
+    (target,) = buildfile.load().select()
+    image, *others = target.pushing().outputs
+    assert image.attrs == {"name": "x", "push": "true"}
+    assert (*others,) == target.outputs[1:]
+
+
 def test_refusals_have_an_exit_code_of_their_own(
     folder: Path, old: FakeControl, capsys: pytest.CaptureFixture[str]
 ) -> None:

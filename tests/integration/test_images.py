@@ -82,7 +82,7 @@ stages:
     from: below
     image: {entrypoint: [], cmd: [], user: root}
 targets:
-  app: {stage: app, outputs: [{type: image, name: "${REGISTRY}/${NAME}/app", push: true}]}
+  app: {stage: app, outputs: [{type: image, name: "${REGISTRY}/${NAME}/app"}]}
   plain: {stage: plain, outputs: [{type: registry, name: "${REGISTRY}/${NAME}/plain"}]}
   cleared: {stage: cleared, outputs: [{type: registry, name: "${REGISTRY}/${NAME}/cleared"}]}
 groups: {default: [app, plain, cleared]}
@@ -91,7 +91,8 @@ groups: {default: [app, plain, cleared]}
 
 def test_config_carries_over_and_is_changed(work: Workspace, info: DaemonInfo) -> None:
     name = f"images/{uuid.uuid4().hex}"
-    work.build(_readable(_FILE, info), "--var", f"NAME={name}", "--metadata-file", "meta.json")
+    words = ("--push", "--var", f"NAME={name}", "--metadata-file", "meta.json")
+    work.build(_readable(_FILE, info), *words)
     registry = f"docker://{work.values['REGISTRY']}/{name}"
     assert config(f"{registry}/app") == {
         "User": "7:8",
