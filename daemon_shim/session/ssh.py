@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from daemon_shim.session import packets
 from daemon_shim.session.packets import PacketError
 from daemon_shim.session.service import Call, Handler, Opener, RpcError
-from daemon_shim.session.ssh_agent import MAX_MESSAGE, Agent, Connection, pack
+from daemon_shim.session.ssh_agent import MAX_MESSAGE, Agent, Connection
+from daemon_shim.session.ssh_wire import pack
 from daemon_shim.session.unary import Unary
 from schemas.pb.sshforward_pb2 import BytesMessage, CheckAgentRequest
 

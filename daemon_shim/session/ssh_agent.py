@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from daemon_shim.session.ssh_wire import pack, unpack
+
 if TYPE_CHECKING:
     from daemon_shim.session.ssh_keys import Key
 
@@ -172,16 +174,3 @@ class KeyAgent:
         except (ValueError, KeyError):
             return _FAILURE
         return bytes([_SIGNATURE]) + pack(key.sign(data, int.from_bytes(flags[:4], "big")))
-
-
-def pack(data: bytes) -> bytes:
-    """Return ``data`` behind its length."""
-    return len(data).to_bytes(4, "big") + data
-
-
-def unpack(data: bytes) -> tuple[bytes, bytes]:
-    """Split off what stands behind a length. Raises ValueError if it is cut."""
-    end = 4 + int.from_bytes(data[:4], "big")
-    if len(data) < max(end, 4):
-        raise ValueError("a cut message")
-    return data[4:end], data[end:]

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
-from daemon_shim.session.ssh_agent import pack
+from daemon_shim.session.ssh_wire import pack
 
 _RSA_SHA2_256 = 2
 _RSA_SHA2_512 = 4

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from daemon_shim.session.ssh import Ssh
-from daemon_shim.session.ssh_agent import Agent, KeyAgent, SshError, agent_of, pack, unpack
+from daemon_shim.session.ssh_agent import Agent, KeyAgent, SshError, agent_of
 from daemon_shim.session.ssh_keys import load_key
+from daemon_shim.session.ssh_wire import pack, unpack
 from schemas.pb.sshforward_pb2 import BytesMessage, CheckAgentRequest
 from tests.daemon_shim.session.driver import FakeCall
 
