@@ -272,7 +272,8 @@ def _checked(planned: PlannedCache, info: DaemonInfo, loopback: Loopback) -> Pla
     if reason := attributes.reason(info, row, type_, attrs):
         return replace(planned, refusal=f"{row} of type {type_}: {reason}")
     slight = attributes.slight(info, row, type_, attrs)
-    kept = {key: value for key, value in attrs.items() if key not in slight}
+    unsaid = slight.keys() | attributes.idle(info, row, type_, attrs)
+    kept = {key: value for key, value in attrs.items() if key not in unsaid}
     made = replace(
         planned,
         option=CacheOption(type=type_, attrs=kept),

@@ -169,6 +169,16 @@ def slight(info: DaemonInfo, kind: Kind, name: str, attrs: Mapping[str, str]) ->
     }
 
 
+def idle(info: DaemonInfo, kind: Kind, name: str, attrs: Mapping[str, str]) -> frozenset[str]:
+    """Those attributes that ask a daemon for what it does anyway, as it does not know them yet."""
+    rows = ROWS.get((kind, name), {})
+    return frozenset(
+        key
+        for key, value in attrs.items()
+        if key in rows and value == rows[key].inert and info.release < rows[key].since
+    )
+
+
 def _reasons(
     info: DaemonInfo, rows: Mapping[str, Known], attrs: Mapping[str, str]
 ) -> Iterator[str]:

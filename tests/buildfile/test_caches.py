@@ -186,6 +186,22 @@ def test_what_hardly_matters_is_left_out_with_a_warning(tmp_path: Path) -> None:
     assert not made(tmp_path, f"export: ['{entry}']", V11).warnings
 
 
+def test_what_a_daemon_does_anyway_is_not_asked_of_one_that_has_no_word_for_it(
+    tmp_path: Path,
+) -> None:
+    entry = "r/c,mode=max,image-manifest=false,oci-mediatypes=false"
+    attrs = {}
+    for known in (info((0, 3, 3)), V8, V32):
+        cache = exported(tmp_path, entry, known)
+        assert cache.option and not cache.refusal and not cache.warning
+        attrs[known.release] = {*cache.option.attrs} - {"ref", "mode"}
+    assert list(attrs.values()) == [
+        set(),
+        {"oci-mediatypes"},
+        {"oci-mediatypes", "image-manifest"},
+    ]
+
+
 def test_targets_that_replace_each_others_caches_are_told_of(tmp_path: Path) -> None:
     text = """version: 1
 stages: {s: {from: scratch}}
