@@ -18,6 +18,7 @@ from typing import Literal, TypeAlias
 
 from buildfile.cachefolder import LATEST, CacheFolder
 from buildfile.cacheform import form_for
+from buildfile.cachenames import UNNAMED, NamedCache, Standing
 from buildfile.cloudcaches import from_environment, missing
 from buildfile.display.units import age
 from buildfile.loopback import HOW, Loopback
@@ -40,14 +41,16 @@ _OURS = frozenset(("tag", "digest", "reset"))
 _NAMED_BY: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "registry": MappingProxyType({"ref": ""}),
-        "gha": MappingProxyType({"scope": "buildkit"}),
-        "s3": MappingProxyType({"bucket": "", "prefix": "", "name": "buildkit"}),
-        "azblob": MappingProxyType({"container": "", "prefix": "", "name": "buildkit"}),
+        "gha": MappingProxyType({"scope": UNNAMED}),
+        "s3": MappingProxyType({"bucket": "", "prefix": "", "name": UNNAMED}),
+        "azblob": MappingProxyType({"container": "", "prefix": "", "name": UNNAMED}),
     }
 )
 _LAYOUT_ATTRS = frozenset(("dest", "src", "digest"))
 SERVED_TAG = "cache"
 """The tag of a local cache in a registry of this side."""
+NOT_YET = "not there yet"
+"""What is found of a cache that may come with the first build, and is no fault."""
 _FORGIVING: Release = (0, 5, 0)
 """The first release that builds without a cache that it cannot import (measured: v0.3.3 and v0.4.0
 fail, v0.5.1 does not)."""
@@ -56,19 +59,20 @@ _REWRITTEN = "its manifest is given in a form that this daemon reads"
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedCache:
-    """One cache as one daemon imports or exports it.
+    """One cache as one daemon imports or exports it, under one of its names.
 
     ``option`` is what the daemon is told; None where nothing is sent. ``folder`` is a local cache's
     absolute path, and ``tag`` its name there; both are '' for other types. ``refusal`` says why the
     daemon cannot do it, ``warning`` what is amiss though the build can go on, ``note`` what is done
     another way, and ``found`` what is there now; each is '' where there is nothing to say.
-    ``served`` is where a daemon finds a local cache that it cannot ask the session for, and
-    ``documents`` are blobs of it that the folder does not have.
+    ``standing`` is that of the name. ``served`` is where a daemon finds a local cache that it
+    cannot ask the session for, and ``documents`` are blobs of it that the folder does not have.
     """
 
     entry: CacheEntry
     kind: Kind
     option: CacheOption | None
+    standing: Standing = Standing.ONLY
     folder: str = ""
     tag: str = ""
     refusal: str = ""
@@ -87,7 +91,8 @@ class PlannedCache:
     def shown(self) -> str:
         """It as CSV, as in the build file, with all that is secret left out."""
         place = {_PLACES[self.kind]: self.folder} if self.folder else {}
-        attrs = sorted({**place, **self.entry.attrs}.items())
+        kept = {} if self.entry.by_daemon else {"by-daemon": "false"}
+        attrs = sorted({**place, **kept, **self.entry.attrs}.items())
         words = (f"{key}={'***' if key in attributes.SECRET else value}" for key, value in attrs)
         return ",".join([f"type={self.type}", *words])
 
@@ -127,22 +132,25 @@ def forgives(info: DaemonInfo) -> bool:
 
 
 def plan_imports(
-    entries: Iterable[CacheEntry],
+    names: Iterable[NamedCache],
     info: DaemonInfo,
     environment: Mapping[str, str],
     loopback: Loopback,
 ) -> tuple[PlannedCache, ...]:
-    """Plan the caches to import. ``environment`` has the keys of services on the web."""
-    return tuple(
-        _checked(
-            _local_import(each, info)
-            if each.folder
-            else _elsewhere(each, "import", info, environment),
-            info,
-            loopback,
-        )
-        for each in entries
-    )
+    """Plan the caches to import. ``environment`` has the keys of services on the web.
+
+    A folder that has none of another daemon is not spoken of, and what is amiss with one that it
+    has is no warning.
+    """
+    planned: list[PlannedCache] = []
+    for named in names:
+        made = _import(named.entry, info, environment)
+        if named.standing is Standing.OTHER:
+            made = replace(made, note=made.note or made.warning, warning="")
+            if made.found == NOT_YET:
+                continue
+        planned.append(_checked(replace(made, standing=named.standing), info, loopback))
+    return tuple(planned)
 
 
 def plan_exports(
@@ -168,6 +176,12 @@ def options(caches: Iterable[PlannedCache]) -> tuple[CacheOption, ...]:
     return tuple(each.option for each in caches if each.option is not None)
 
 
+def _import(entry: CacheEntry, info: DaemonInfo, environment: Mapping[str, str]) -> PlannedCache:
+    if entry.folder:
+        return _local_import(entry, info)
+    return _elsewhere(entry, "import", info, environment)
+
+
 # --- local caches ------------------------------------------------------------------------------
 
 
@@ -184,7 +198,7 @@ def _local_import(entry: CacheEntry, info: DaemonInfo) -> PlannedCache:
         return replace(planned, warning=error.reason, found="cannot be read")
     if found is None:
         warning = f"the folder has no {digest}" if digest else ""
-        return replace(planned, warning=warning, found="not there" if digest else "not there yet")
+        return replace(planned, warning=warning, found="not there" if digest else NOT_YET)
     try:
         how_old = _age(entry.folder, found.digest)
     except OSError as error:

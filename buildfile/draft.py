@@ -22,7 +22,9 @@ class Draft:
     """One job before its images are known: a target's outputs that want the same files.
 
     ``note`` says why it is not one with the job before it, '' where that needs no reason. One that
-    is ``inner`` is made for other jobs, and its target is none of the user's.
+    is ``inner`` is made for other jobs, and its target is none of the user's. ``stage`` is what the
+    names of its caches have of the stage that it makes, '' for one that makes what its target is
+    made of.
     """
 
     target: Target
@@ -31,6 +33,7 @@ class Draft:
     caches_out: tuple[CacheEntry, ...]
     note: str = ""
     inner: bool = False
+    stage: str = ""
 
 
 def draft(
@@ -51,6 +54,14 @@ def draft(
         for target in targets
         for each in _drafts(target, _instances(project, target, info, shape), info, epoch)
     )
+
+
+def exporting(made: Draft, caches: Sequence[CacheEntry], info: DaemonInfo) -> Iterator[Draft]:
+    """The draft with caches to export, and one more for each that the daemon wants apart."""
+    first, *further = _cache_groups(tuple(caches), info)
+    yield replace(made, caches_out=first)
+    for group in further:
+        yield replace(made, exports=(), caches_out=group, note=_apart(info, "cache-exports"))
 
 
 def needed_images(drafts: Iterable[Draft]) -> tuple[ImageNeed, ...]:
@@ -75,17 +86,14 @@ def _drafts(
         output = batch[0].output if batch else None
         paths = output.paths if output else ()
         span = (output.span if output else None) or target.span
-        caches, *further = _cache_groups(_caches_out(target, batch, first=number == 0), info)
         made = Draft(
             target=target,
             instances=tuple(narrowed(instance, paths, span) for instance in instances),
             exports=batch,
-            caches_out=caches,
+            caches_out=(),
             note=_apart(info, "exporters") if _is_split(batch, batches[:number]) else "",
         )
-        yield made
-        for group in further:
-            yield replace(made, exports=(), caches_out=group, note=_apart(info, "cache-exports"))
+        yield from exporting(made, _caches_out(target, batch, first=number == 0), info)
 
 
 def _apart(info: DaemonInfo, what: str) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from buildfile.cachenames import NAMED_BY
 from buildfile.registryhints import hint_for
 from daemon_shim.info import DaemonInfo
 from translator.compiled import FrontendNeed, ImageNeed, Need
@@ -256,7 +257,7 @@ def cache_amiss(cache: PlannedCache, target: Target) -> Diagnostic:
 
 def cache_replaced(targets: Sequence[str], cache: PlannedCache) -> Diagnostic:
     """Several targets export their caches to one place."""
-    key = _TOLD_APART[cache.type]
+    key = NAMED_BY[cache.type]
     return Diagnostic(
         code="cache-replaced",
         message=f"{listed(targets)} export their caches to the same place, "
@@ -267,7 +268,6 @@ def cache_replaced(targets: Sequence[str], cache: PlannedCache) -> Diagnostic:
     )
 
 
-_TOLD_APART = {"registry": "ref", "local": "tag", "gha": "scope", "s3": "name", "azblob": "name"}
 _EACH = {"ref": "localhost:5000/cache:${target}"}
 
 

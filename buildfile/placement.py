@@ -196,11 +196,12 @@ class _Load:
     def order(self, owner: str, stations: Iterable[Station]) -> list[Station]:
         """The daemons in the order of a target or selector."""
 
-        def rank(station: Station) -> bytes:
-            text = f"{self.salt}\n{owner}\n{station.name}"
-            return hashlib.sha256(text.encode()).digest()
+        return sorted(stations, key=lambda station: rank(self.salt, owner, station.name))
 
-        return sorted(stations, key=rank)
+
+def rank(salt: str, owner: str, daemon: str) -> bytes:
+    """Where a daemon stands in the order of a target or selector: the least is the first."""
+    return hashlib.sha256(f"{salt}\n{owner}\n{daemon}".encode()).digest()
 
 
 class _Choice:

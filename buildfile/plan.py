@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from buildfile import faults
+from buildfile.cachenames import CacheNames
 from buildfile.caches import PlannedCache, plan_exports, plan_imports
 from buildfile.contexts import ignore_patterns
 from buildfile.draft import Draft
@@ -29,10 +30,11 @@ from translator.llb.capabilities import missing
 from translator.platform import Platform
 from translator.span import Span
 from translator.stage import Instance
-from translator.target import CacheEntry, Target
+from translator.target import Target
 
 _LAYOUTS = "source.ocilayout"
 _EPOCH = "SOURCE_DATE_EPOCH"
+_AS_WRITTEN = CacheNames()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,14 +95,16 @@ def plan(  # noqa: PLR0913 -- each is a setting of its own, by name
     no_cache: bool = False,
     environment: Mapping[str, str] = MappingProxyType({}),
     unique: str | None = None,
+    names: CacheNames = _AS_WRITTEN,
     frontends: Callable[[Sequence[Instance], Compile], Frontends] = lambda *_: {},
 ) -> Plan:
     """Compile all jobs together, so that they share steps and each folder is sent once.
 
     ``environment`` may have SOURCE_DATE_EPOCH, and the keys of caches that are services on the web.
-    ``unique`` is as for ``compile_instances``, None for a new one. ``frontends`` asks those of the
-    daemon for the stages that they make; without, these are not known. The plan can be carried out
-    for as long as ``loopback`` is open. Raises DaemonError where the daemon is lost.
+    ``unique`` is as for ``compile_instances``, None for a new one. ``names`` are those of caches on
+    the daemon. ``frontends`` asks those of the daemon for the stages that they make; without, these
+    are not known. The plan can be carried out for as long as ``loopback`` is open. Raises
+    DaemonError where the daemon is lost.
     """
     instances = [instance for each in drafts for instance in each.instances]
     layouts = _Layouts.find(instances, info, loopback)
@@ -116,7 +120,7 @@ def plan(  # noqa: PLR0913 -- each is a setting of its own, by name
         no_layouts=layouts.refusal,
     )
     compiled = iter(compile_(instances, frontends=frontends(instances, compile_)))
-    caches = _Caches(info=info, environment=environment, loopback=loopback)
+    caches = _Caches(info=info, environment=environment, loopback=loopback, names=names)
     jobs = tuple(_job(each, compiled, caches, no_cache=no_cache) for each in _named(drafts))
     # Targets share stages, so a stage's fault comes once for each of them.
     refusals = [*layouts.refusals(jobs, info), *_refusals(jobs, drafts, info)]
@@ -180,12 +184,25 @@ class _Caches:
     info: DaemonInfo
     environment: Mapping[str, str]
     loopback: Loopback
+    names: CacheNames
 
-    def imports(self, entries: Iterable[CacheEntry]) -> tuple[PlannedCache, ...]:
-        return plan_imports(entries, self.info, self.environment, self.loopback)
+    def imports(self, each: Draft) -> tuple[PlannedCache, ...]:
+        names = self.names.imported(
+            each.target.cache_imports, each.stage or each.target.name, each.stage
+        )
+        return plan_imports(names, self.info, self.environment, self.loopback)
 
-    def exports(self, entries: Iterable[CacheEntry]) -> tuple[PlannedCache, ...]:
-        return plan_exports(entries, self.info, self.environment, self.loopback)
+    def exports(self, each: Draft) -> tuple[PlannedCache, ...]:
+        """What the daemon cannot export of a stage is no reason to build it nowhere."""
+        entries = self.names.exported(each.caches_out, each.stage)
+        made = plan_exports(entries, self.info, self.environment, self.loopback)
+        return tuple(map(_spared, made)) if each.inner else made
+
+
+def _spared(cache: PlannedCache) -> PlannedCache:
+    if not cache.refusal:
+        return cache
+    return replace(cache, option=None, refusal="", warning=cache.refusal)
 
 
 def _job(
@@ -203,8 +220,8 @@ def _job(
         instances=each.instances,
         parts=tuple(next(compiled) for _ in each.instances),
         exports=each.exports,
-        cache_imports=caches.imports(target.cache_imports),
-        cache_exports=caches.exports(each.caches_out),
+        cache_imports=caches.imports(each),
+        cache_exports=caches.exports(each),
         frontend_attrs=_attestations(target),
         calls=_calls(each, caches.info, fresh=no_cache or target.no_cache),
         note=each.note,
@@ -217,7 +234,7 @@ def _calls(each: Draft, info: DaemonInfo, *, fresh: bool) -> tuple[FrontendNeed,
 
     Not of one whose files alone move to another daemon: nobody would tell of its image config.
     """
-    files_move = each.inner and not any(export.is_image for export in each.exports)
+    files_move = each.inner and any(not export.is_image for export in each.exports)
     if files_move or not support.reason(info, "frontend", "stages"):
         return ()
     calls = [frontend_alone(instance) for instance in each.instances]

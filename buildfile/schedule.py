@@ -15,7 +15,8 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from buildfile import faults
-from buildfile.draft import Draft, draft
+from buildfile.cachenames import CacheNames, has_name, stage_mark
+from buildfile.draft import Draft, draft, exporting
 from buildfile.failure import BuildFailedError
 from buildfile.plan import Plan
 from buildfile.route import route
@@ -24,7 +25,7 @@ from translator.cut import counterparts, cut, upto
 from translator.llb.assemble import stages_used
 from translator.platform import Platform
 from translator.stage import Instance, Stage, StageRef
-from translator.target import Target
+from translator.target import CacheEntry, Target
 
 if TYPE_CHECKING:
     from buildfile.handoff import Handoff, Handoffs
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from buildfile.runplan import Order
     from buildfile.site import Site
     from buildfile.solve import Solved
+    from daemon_shim.info import DaemonInfo
 
 
 _Names: TypeAlias = Mapping[StageRef, StageRef]
@@ -42,8 +44,9 @@ _Names: TypeAlias = Mapping[StageRef, StageRef]
 class _Leg:
     """A stage on its way from its daemon ``giver``.
 
-    ``instance`` ends with the stage, for ``target`` among others. ``before`` are the legs of the
-    stages that it uses from elsewhere. ``jobs`` has its job once it is planned.
+    ``instance`` ends with the stage, for ``target`` among others. ``caches`` of that are exported
+    with it. ``before`` are the legs of the stages that it uses from elsewhere. ``jobs`` has its job
+    once it is planned.
     """
 
     handoff: Handoff
@@ -51,6 +54,7 @@ class _Leg:
     giver: str
     instance: Instance
     target: Target
+    caches: tuple[CacheEntry, ...]
     before: Mapping[StageRef, _Leg]
     wave: int
     jobs: list[Job] = field(default_factory=list)
@@ -71,7 +75,9 @@ class _Stop:
 
 
 class Schedule:
-    """The waves of a run. ``handoffs`` is only asked for where something moves."""
+    """The waves of a run. ``handoffs`` is only asked for where something moves. ``pool`` are the
+    names of all daemons that the run may use, also of those that do not answer.
+    """
 
     def __init__(
         self,
@@ -79,6 +85,7 @@ class Schedule:
         placement: Placement,
         sites: Mapping[str, Site],
         handoffs: Callable[[], Handoffs],
+        pool: Sequence[str] = (),
     ) -> None:
         """Raises InvalidFileError, and DaemonError where a daemon is lost."""
         targets = {target.name: target for target in order.targets}
@@ -86,8 +93,10 @@ class Schedule:
         self._no_cache = order.no_cache
         self._sites = sites
         self._handoffs = handoffs
+        self._pool = pool
         self._unique = uuid.uuid4().hex
         self._legs: dict[Handoff, _Leg] = {}
+        self._exported: set[tuple[str, StageRef]] = set()
         self._failed: set[_Leg] = set()
         self._names = set(targets)
         self._stops = [self._stop(targets[each.target], each) for each in placement.placed]
@@ -125,15 +134,27 @@ class Schedule:
 
     def _plan(self, station: str, legs: Sequence[_Leg], stops: Iterable[_Stop]) -> Plan:
         site = self._sites[station]
-        drafts = [_draft(leg) for leg in legs]
+        info = site.daemon.info()
+        drafts = [each for leg in legs for each in _drafts(leg, info)]
         for stop in stops:
             shape = partial(_shaped, stop)
-            drafts += draft(self._project, [stop.target], site.daemon.info(), site.epoch, shape)
-        frontends = site.frontends(self._project)
-        made = site.plan(drafts, frontends, no_cache=self._no_cache, unique=self._unique)
-        for leg, job in zip(legs, made.jobs, strict=False):  # the others are of targets
-            leg.jobs.append(job)
+            drafts += draft(self._project, [stop.target], info, site.epoch, shape)
+        made = site.plan(
+            drafts,
+            site.frontends(self._project),
+            no_cache=self._no_cache,
+            unique=self._unique,
+            names=self._cache_names(station),
+        )
+        jobs = {job.name: job for job in made.jobs}
+        for leg in legs:
+            leg.jobs.append(jobs[leg.name])
         return made
+
+    def _cache_names(self, station: str) -> CacheNames:
+        if len(self._pool) < 2:
+            return CacheNames()
+        return CacheNames(daemon=station, pool=self._pool, salt=self._project.name)
 
     def receive(self, wave: int, solved: Mapping[str, Solved]) -> None:
         """Take what the jobs of a wave delivered. Raises BuildFailedError."""
@@ -219,10 +240,18 @@ class Schedule:
                 giver=giver,
                 instance=instance,
                 target=target,
+                caches=self._caches(target, stage, giver),
                 before=before,
                 wave=max((leg.wave + 1 for leg in before.values()), default=0),
             )
         return self._legs[handoff]
+
+    def _caches(self, target: Target, stage: Stage, giver: str) -> tuple[CacheEntry, ...]:
+        """What is exported of a stage: that has to have a name, and is done once on a daemon."""
+        if (giver, stage.ref) in self._exported:
+            return ()
+        self._exported.add((giver, stage.ref))
+        return tuple(filter(has_name, target.cache_exports))
 
     def _registry(self, giver: str, taker: str) -> str:
         """The place in a registry that both daemons reach, '' if there is none."""
@@ -230,25 +259,28 @@ class Schedule:
         return places.pop() if len(places) == 1 else ""
 
     def _name(self, stage: Stage) -> str:
-        """A name that no other job has."""
+        """A name that no other job has. Those of further jobs of one target end with ``)``."""
         name = f"stage {stage.ref.name}"
         number = 1
         while name in self._names:
             number += 1
-            name = f"stage {stage.ref.name} ({number})"
+            name = f"stage {stage.ref.name} #{number}"
         self._names.add(name)
         return name
 
 
-def _draft(leg: _Leg) -> Draft:
+def _drafts(leg: _Leg, giver: DaemonInfo) -> Iterator[Draft]:
+    """The job that delivers the stage, and others for caches that the daemon exports apart."""
     given = {ref: each.stand_in() for ref, each in leg.before.items()}
     made = leg.handoff.draft(cut(leg.instance, given), leg.target)
-    return replace(
+    whole = replace(
         made,
         target=replace(made.target, name=leg.name),
         note=leg.handoff.route.note,
         inner=True,
+        stage=stage_mark(leg.handoff.ref),
     )
+    yield from exporting(whole, leg.caches, giver)
 
 
 def _shaped(stop: _Stop, instance: Instance) -> Instance:

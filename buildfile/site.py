@@ -6,32 +6,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from buildfile.cachenames import CacheNames
 from buildfile.loopback import Loopback
 
 if TYPE_CHECKING:
+    from buildfile.cachesearch import CacheSearch
     from buildfile.draft import Draft
     from buildfile.frontendstages import FrontendStages
     from buildfile.plan import Plan
     from daemon_shim.client import Daemon
-    from daemon_shim.registry.client import RegistryClient
     from daemon_shim.session.auth import Auth
     from translator.project import Project
 
 EPOCH = "SOURCE_DATE_EPOCH"
+_AS_WRITTEN = CacheNames()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
     """A daemon for as long as it is open. Plans that are made for it can be carried out meanwhile.
 
-    ``environment`` are the variables that count, ``logins`` those at registries. ``handoff`` is a
-    place in a registry that it reaches, through which results may come from other daemons, or ''.
+    ``environment`` are the variables that count, ``logins`` those at registries. ``search`` looks
+    caches up for all daemons of the run. ``handoff`` is a place in a registry that it reaches,
+    through which results may come from other daemons, or ''.
     """
 
     daemon: Daemon
     loopback: Loopback
     environment: Mapping[str, str]
     logins: Auth
+    search: CacheSearch
     handoff: str = ""
 
     @property
@@ -61,25 +65,26 @@ class Site:
         *,
         no_cache: bool = False,
         unique: str | None = None,
+        names: CacheNames = _AS_WRITTEN,
     ) -> Plan:
         """Plan jobs: images resolved, frontends asked, everything compiled, nothing built.
 
-        Caches in registries are looked up for a daemon that would fail without them. ``unique`` is
-        as for ``compile_instances``. Raises InvalidFileError, RefusedError (a frontend that the
-        daemon has not) and BuildFailedError (an image that cannot be resolved, or a frontend that
-        fails).
+        Caches in registries are looked up where they may have several names, and for a daemon that
+        would fail without them. ``unique`` and ``names`` are as for ``plan``. Raises
+        InvalidFileError, RefusedError (a frontend that the daemon has not) and BuildFailedError
+        (an image that cannot be resolved, or a frontend that fails).
         """
-        from buildfile.caches import forgives
         from buildfile.cachesearch import searched
         from buildfile.draft import needed_images
         from buildfile.images import resolve_images
         from buildfile.plan import plan
+        from daemon_shim.registry.client import RegistryClient
 
         images = resolve_images(
             needed_images(drafts),
             self.daemon,
             services=[self.logins],
-            client=self._registries(),
+            client=RegistryClient(self.logins.login),
         )
         made = plan(
             drafts,
@@ -89,11 +94,7 @@ class Site:
             no_cache=no_cache,
             environment=self.environment,
             unique=unique,
+            names=names,
             frontends=frontends,
         )
-        return made if forgives(made.info) else searched(made, self._registries())
-
-    def _registries(self) -> RegistryClient:
-        from daemon_shim.registry.client import RegistryClient
-
-        return RegistryClient(self.logins.login)
+        return searched(made, self.search)

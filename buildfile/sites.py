@@ -24,6 +24,7 @@ from buildfile.placement import Station, place
 from buildfile.site import Site
 
 if TYPE_CHECKING:
+    from buildfile.cachesearch import CacheSearch
     from buildfile.display import Display
     from buildfile.handoff import Handoffs
     from buildfile.plan import Job
@@ -46,11 +47,13 @@ class Sites:
     """The daemons of a run for as long as they are open.
 
     ``stations`` are all that may be used, also those that cannot be; ``open_`` are the others, by
-    their names. ``handoffs`` gives what results move between them through, when something does.
+    their names. ``search`` looks up caches for all of them. ``handoffs`` gives what results move
+    between them through, when something does.
     """
 
     stations: tuple[Station, ...]
     open_: Mapping[str, Site]
+    search: CacheSearch
     handoffs: Callable[[], Handoffs]
 
     def plan(
@@ -89,6 +92,7 @@ class Sites:
             name for name, info in infos.items() if not all(map(info.has, order.needs))
         )
         avoid = dict.fromkeys(named, lacking) if lacking else {}
+        pool = [station.name for station in self.stations]
         while True:
             placement = place(
                 tuple(named),
@@ -99,7 +103,7 @@ class Sites:
                 salt=order.project.name,
             )
             try:
-                schedule = Schedule(order, placement, self.open_, self.handoffs)
+                schedule = Schedule(order, placement, self.open_, self.handoffs, pool)
                 waves = tuple(schedule.planned(wave) for wave in range(schedule.waves))
             except DaemonError as error:
                 stations = without(stations, error)
@@ -223,6 +227,7 @@ def opened(
     Says what ``connected`` says. Raises as that does; UnreachableError where none of several can be
     had, with the reasons.
     """
+    from buildfile.cachesearch import CacheSearch
     from buildfile.supplies import read_logins
 
     logins = read_logins(environment)
@@ -234,10 +239,22 @@ def opened(
         known = first_open(candidates, choice, say) if candidates else connected(choice, say)
         daemon = held.enter_context(known)
         loopback = held.enter_context(Loopback(daemon))
-        site = Site(daemon=daemon, loopback=loopback, environment=environment, logins=logins)
+        search = CacheSearch(logins.login)
+        site = Site(
+            daemon=daemon,
+            loopback=loopback,
+            environment=environment,
+            logins=logins,
+            search=search,
+        )
         name = next((each.name for each in candidates if each.name), daemon.address)
         only = station(name, daemon.address, daemon.workers())
-        yield Sites(stations=(only,), open_={name: site}, handoffs=_handoffs(held, environment))
+        yield Sites(
+            stations=(only,),
+            open_={name: site},
+            search=search,
+            handoffs=_handoffs(held, environment),
+        )
 
 
 def _several(
@@ -248,7 +265,9 @@ def _several(
     held: ExitStack,
 ) -> Sites:
     from buildfile import pool
+    from buildfile.cachesearch import CacheSearch
 
+    search = CacheSearch(logins.login)
     members = held.enter_context(pool.opened(choice, candidates))
     sites = {
         member.name: Site(
@@ -256,6 +275,7 @@ def _several(
             loopback=held.enter_context(Loopback(member.daemon)),
             environment=environment,
             logins=logins,
+            search=search,
             handoff=member.candidate.handoff,
         )
         for member in members
@@ -266,6 +286,7 @@ def _several(
     return Sites(
         stations=tuple(map(_of_member, members)),
         open_=sites,
+        search=search,
         handoffs=_handoffs(held, environment),
     )
 

@@ -20,12 +20,14 @@ class CacheEntry:
     ``attrs`` excludes the type and the folder of a local cache, which is ``folder``: an absolute
     path, '' for other types. They may hold tokens, so that nothing prints them as they are.
     ``free`` is one whose type was written with ``x-``: all of it is the daemon's affair.
+    ``by_daemon`` is whether it has a name for each daemon of a run that may use several.
     """
 
     type: str
     attrs: Mapping[str, str] = field(repr=False)
     folder: str = ""
     free: bool = False
+    by_daemon: bool = True
     span: Span | None = None
 
 

@@ -34,13 +34,12 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **gi
     of selectors of workers, only the platform can be looked at then.
     """
     from buildfile import api, planview
-    from buildfile.cachesearch import searched
+    from buildfile.cachesearch import CacheSearch, searched
     from buildfile.failure import print_diagnostics
     from buildfile.files import load_project
     from buildfile.sites import opened
     from buildfile.supplies import read_logins
     from daemon_shim import ages
-    from daemon_shim.registry.client import RegistryClient
 
     shaping = load_options(given["variables"], given["overrides"], given["allow"])
     project = load_project(files, shaping)
@@ -49,12 +48,13 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **gi
     age = age_of(given)
     if age:
         made = api.foresee(project, targets, ages.imagine(age), api.BuildOptions())
+        search = CacheSearch(read_logins(os.environ).login)
     else:
         choice = daemon_choice(folder=project.files[0].folder, **given)
         with opened(choice, lambda text: click.echo(text, err=True), os.environ) as sites:
             made = sites.plan(project, selected, pins=pins_of(given["places"]))
-    client = RegistryClient(read_logins(os.environ).login)
-    waves = ({n: searched(each, client) for n, each in wave.items()} for wave in made.waves)
+            search = sites.search
+    waves = ({n: searched(p, search, every=True) for n, p in wave.items()} for wave in made.waves)
     made = replace(made, waves=tuple(waves))
     if format_ == "json":
         click.echo(json.dumps(planview.as_json(made), indent=2))

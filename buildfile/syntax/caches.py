@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from buildfile import faults as app
+from buildfile.cachenames import CacheNames
 from buildfile.caches import forgives, options, plan_imports
 from buildfile.loopback import Loopback
 from buildfile.syntax import faults
@@ -25,7 +26,8 @@ def imports(
     """
     amiss = tuple(_left_out(target, info))
     kept = [each for each in target.cache_imports if not _reason(each, info)]
-    planned = plan_imports(kept, info, {}, Loopback(None))
+    names = CacheNames().imported(kept, target.name)
+    planned = plan_imports(names, info, {}, Loopback(None))
     refused = [
         app.lacks_feature(each.refusal, target, info, each.entry.span)
         for each in planned

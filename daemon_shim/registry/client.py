@@ -44,6 +44,10 @@ class NotThereError(RegistryError):
     """The registry has no such manifest or blob, or does not show it."""
 
 
+class NoRegistryError(RegistryError):
+    """There is no answer from the registry's host: it is of no use to go on asking."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Repository:
     """A repository. ``host`` is as image names have it (``docker.io``, ``localhost:5000``).
@@ -158,7 +162,7 @@ class RegistryClient:
         try:
             return ask(request, seconds=self._seconds, limit=MAX_DOCUMENT)
         except WebError as error:
-            raise RegistryError(str(error)) from None
+            raise NoRegistryError(str(error)) from None
 
     def _key(self, repository: Repository, challenges: Iterable[str]) -> str:
         """What the registry wants in ``Authorization``; '' where there is nothing to give."""

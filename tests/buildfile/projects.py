@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from buildfile import planview
+from buildfile.cachenames import CacheNames
 from buildfile.draft import draft
 from buildfile.files import LoadOptions, load_project
 from buildfile.loopback import Loopback
@@ -31,6 +32,7 @@ def planned(
     no_cache: bool = False,
     environment: Mapping[str, str] | None = None,
     loopback: Loopback | None = None,
+    names: CacheNames | None = None,
 ) -> Plan:
     """The plan of a project whose stages need no images."""
     made = project(folder, text)
@@ -43,6 +45,7 @@ def planned(
         loopback=loopback or Loopback(None),
         no_cache=no_cache,
         environment=environment,
+        names=names or CacheNames(),
     )
 
 

@@ -7,12 +7,14 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from buildfile import cachefolder
 from buildfile.cachefolder import CacheFolder
+from buildfile.cachenames import CacheNames
 from buildfile.caches import PlannedCache, options
 from buildfile.ocilayout import Descriptor
 from buildfile.plan import Plan
@@ -222,6 +224,62 @@ targets: {a: {stage: s}, b: {stage: s}}
     assert [each.hint for each in told] == 2 * [
         'give each a tag of its own, such as tag: "${target}"',
         'give each a ref of its own, such as ref: "localhost:5000/cache:${target}"',
+    ]
+
+
+POOL = CacheNames(daemon="a", pool=("a", "b", "c"))
+EXPORTED = """version: 1
+stages: {s: {from: scratch}}
+cache: {export: ['type=local,dest=c', 'r/c:1,by-daemon=%s']}
+targets: {t: {stage: s}, u: {stage: s}}
+"""
+
+
+@pytest.mark.parametrize("by_daemon", ["true", "false"])
+def test_daemons_do_not_replace_each_others_caches_unless_told_to(
+    tmp_path: Path, by_daemon: str
+) -> None:
+    text = EXPORTED % by_daemon
+    plans = {
+        name: planned(tmp_path, text, V32, target, names=replace(POOL, daemon=name))
+        for name, target in (("a", "t"), ("b", "u"))
+    }
+    told = [each.hint for each in RunPlan(waves=(plans,)).warnings if each.code == "cache-replaced"]
+    exports = [cache for plan in plans.values() for cache in plan.jobs[0].cache_exports]
+    assert [each.tag for each in exports] == ["latest-a", "", "latest-b", ""]
+    assert all("by-daemon" not in each.option.attrs for each in exports if each.option)
+    shown = [each.shown for each in exports if not each.folder]
+    if by_daemon == "true":
+        assert shown == [f"type=registry,ref=r/c:1-{name}" for name in "ab"] and not told
+    else:
+        assert shown == ["type=registry,by-daemon=false,ref=r/c:1"] * 2
+        assert len(told) == 1 and told[0].startswith("give each a ref of its own")
+
+
+def test_on_one_daemon_targets_still_replace_each_others_caches(tmp_path: Path) -> None:
+    plan = planned(tmp_path, EXPORTED % "true", V32, "t", "u", names=POOL)
+    told = [each.code for each in RunPlan(waves=({"a": plan},)).warnings]
+    assert told == ["cache-replaced"] * 2
+
+
+def test_of_a_folder_all_that_daemons_left_is_imported(tmp_path: Path) -> None:
+    for tag in ("latest", "latest-c", "latest-x"):
+        fill(tmp_path / "c", tag)
+    (tmp_path / "c" / "blobs").rename(tmp_path / "blobs")  # what is amiss is told of once
+    text = EXPORTED.replace("export: [", "import: [") % "true"
+    plan = planned(tmp_path, text, V32, "t", names=POOL)
+    assert [each.tag for each in plan.jobs[0].cache_imports if each.folder] == [
+        "latest-a",
+        "latest",
+        "latest-c",
+    ]
+    assert len(warnings(plan)) == 1
+    (tmp_path / "blobs").rename(tmp_path / "c" / "blobs")
+    found = planned(tmp_path, text, V32, "t", names=POOL).jobs[0].cache_imports
+    assert [(each.found[:10], each.option is None) for each in found if each.folder] == [
+        ("not there ", True),
+        ("latest, le", False),
+        ("latest-c, ", False),
     ]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from buildfile.cachesearch import CacheSearch
 from buildfile.demand import ProjectDemands
 from buildfile.failure import BuildFailedError
 from buildfile.handoff import Handoff, Handoffs
@@ -22,6 +23,7 @@ from buildfile.site import Site
 from buildfile.sites import station
 from buildfile.solve import Solved
 from daemon_shim.info import DaemonInfo
+from daemon_shim.releases import Release
 from daemon_shim.session.outputs import OutputError
 from tests.buildfile.projects import project
 from tests.daemon_shim.infos import info
@@ -67,11 +69,13 @@ def scheduled(
     *names: str,
     daemons: str = "abc",
     platforms: Mapping[str, str] = MappingProxyType({}),
+    releases: Mapping[str, Release] = MappingProxyType({}),
 ) -> Schedule:
     made = project(folder, HEAD + text)
     targets = {target.name: target for target in made.select(names)}
     infos: Mapping[str, DaemonInfo] = {
-        name: _of(platforms[name]) if name in platforms else info((0, 32, 0)) for name in daemons
+        name: _of(platforms[name]) if name in platforms else info(releases.get(name, (0, 32, 0)))
+        for name in daemons
     }
     logins: Any = Nothing()
     sites: dict[str, Any] = {
@@ -80,6 +84,7 @@ def scheduled(
             loopback=Loopback(None),
             environment={},
             logins=logins,
+            search=CacheSearch(logins),
         )
         for name, each in infos.items()
     }
@@ -87,7 +92,7 @@ def scheduled(
     placement = place(list(targets), stations, ProjectDemands(made, list(targets.values()), infos))
     assert not placement.unplaced
     order = Order(project=made, targets=tuple(targets.values()))
-    return Schedule(order, placement, sites, lambda: handoffs)
+    return Schedule(order, placement, sites, lambda: handoffs, [*daemons, "gone"])
 
 
 def planned(schedule: Schedule) -> list[dict[str, Plan]]:
@@ -217,7 +222,7 @@ def test_names_are_no_other_jobs(tmp_path: Path, handoffs: Handoffs) -> None:
 targets: {t: {stage: two, platforms: [linux/amd64, linux/arm64]}}
 """
     (first, _) = names(scheduled(tmp_path, handoffs, text, "t"))
-    assert list(first.values()) == [["stage one", "stage one (2)"]]
+    assert list(first.values()) == [["stage one", "stage one #2"]]
 
 
 def test_what_a_leg_delivers_is_taken_and_a_failure_has_its_name(
@@ -245,3 +250,137 @@ def test_what_waits_for_a_failure_is_left_out(tmp_path: Path, handoffs: Handoffs
     planned(schedule)
     schedule.receive(0, {})
     assert schedule.planned(1) == schedule.planned(2) == {}
+
+
+# --- caches --------------------------------------------------------------------------------------
+
+CACHED = """stages:
+  one: {from: scratch, worker: a, steps: [{write: {path: /1, text: x}}]}
+  two: {from: scratch, worker: a, steps: [{write: {path: "/${platform.arch}", text: x}}]}
+  three: {from: one, worker: b, steps: [{copy: {from: two, to: /2}}]}
+  other: {from: one, worker: c}
+cache:
+  import: [{type: local, src: c}]
+  export: [{type: local, dest: c}, {type: local, dest: d, tag: own, by-daemon: false}, type=inline]
+targets:
+  t: {stage: three, platforms: [linux/amd64, linux/arm64], outputs: [{type: image, name: t}]}
+  u: {stage: other}
+"""
+
+
+def exports(schedule: Schedule) -> dict[str, list[str]]:
+    """The names under which each job exports its caches, in all waves."""
+    return {
+        job.name: [cache.tag or cache.type for cache in job.cache_exports]
+        for wave in planned(schedule)
+        for plan in wave.values()
+        for job in plan.jobs
+    }
+
+
+def test_what_moves_has_a_cache_of_its_own(tmp_path: Path, handoffs: Handoffs) -> None:
+    made = exports(scheduled(tmp_path, handoffs, CACHED, "t"))
+    assert made.pop("t") == ["latest-b", "own", "inline"]
+    assert sorted(made) == ["stage one", "stage one #2", "stage two", "stage two #2"]
+    for name, tags in made.items():
+        stage = name.split()[1]
+        own, together = tags
+        assert own.startswith(f"latest-a-{stage}-") and together.startswith(f"own-{stage}-")
+    names = [tag for tags in made.values() for tag in tags]
+    assert len(set(names)) == len(names) == 8  # each platform has one
+
+
+def test_each_platform_that_is_built_elsewhere_has_a_cache_beside_the_targets_own(
+    tmp_path: Path, handoffs: Handoffs
+) -> None:
+    text = """stages: {app: {from: scratch, steps: [{run: [make]}]}}
+targets:
+  t:
+    stage: app
+    platforms: [linux/amd64, linux/arm64, linux/s390x]
+    outputs: [{type: image, name: t}]
+    cache: {export: [{type: local, dest: c}]}
+"""
+    platforms = {"a": "linux/amd64", "b": "linux/arm64", "c": "linux/s390x"}
+    made = exports(scheduled(tmp_path, handoffs, text, "t", platforms=platforms))
+    (own,) = made.pop("t")
+    tags = [tag for tags in made.values() for tag in tags]
+    givers = {*"abc"} - {own.removeprefix("latest-")}
+    assert len(tags) == 2
+    assert {tag.rpartition("-")[0] for tag in tags} == {f"latest-{each}-app" for each in givers}
+
+
+def test_a_frontend_that_works_alone_makes_each_cache_of_what_moves(
+    tmp_path: Path, handoffs: Handoffs
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch")
+    text = """sources: {src: {local: .}}
+stages:
+  one: {dockerfile: {context: src}, worker: a}
+  two: {from: one, worker: b}
+targets: {t: {stage: two, cache: {export: [r/one, r/two]}}}
+"""
+    schedule = scheduled(tmp_path, handoffs, text, "t", releases={"a": (0, 6, 0)})
+    plan = schedule.planned(0)["a"]
+    assert not plan.refusals
+    assert [(len(job.calls), len(job.cache_exports)) for job in plan.jobs] == [(1, 1), (1, 1)]
+
+
+def test_what_moves_looks_for_the_caches_of_its_target_as_well(
+    tmp_path: Path, handoffs: Handoffs
+) -> None:
+    first, _ = planned(scheduled(tmp_path, handoffs, CACHED, "u"))
+    (job,) = first["a"].jobs
+    tags = [cache.tag for cache in job.cache_imports]
+    (export, _) = job.cache_exports
+    assert tags == [export.tag, "latest-a", "latest"]
+
+
+def test_what_several_need_is_exported_once(tmp_path: Path, handoffs: Handoffs) -> None:
+    """For the first of them, also where it moves in two ways."""
+    text = CACHED.replace("  u: {stage: other}", "  u: {stage: other, cache: {export: [r/u]}}")
+    text = text.replace(", linux/arm64", "")
+    made = exports(scheduled(tmp_path, handoffs, text, "t", "u", releases={"c": (0, 3, 3)}))
+    legs = [tags for name, tags in made.items() if name.startswith("stage one")]
+    assert sorted(map(len, legs)) == [0, 2] and "registry" not in [*legs[0], *legs[1]]
+    assert made["u"] == ["registry"]
+
+
+def test_a_daemon_that_exports_one_cache_at_a_time_gets_a_job_for_each(
+    tmp_path: Path, handoffs: Handoffs
+) -> None:
+    schedule = scheduled(tmp_path, handoffs, CACHED, "t", "u", releases={"a": (0, 8, 0)})
+    first, second = planned(schedule)
+    jobs = first["a"].jobs
+    assert {job.name: len(job.cache_exports) for job in jobs} == {
+        f"stage {name}": 1
+        for name in (
+            "one",
+            "one (2)",
+            "one #2",
+            "one #2 (2)",
+            "two",
+            "two (2)",
+            "two #2",
+            "two #2 (2)",
+        )
+    }
+    again = [job for job in jobs if job.name.endswith("(2)")]
+    assert all(job.inner and not job.exports and job.note for job in again)
+    assert [job.name for job in second["b"].jobs] == ["t"]
+
+
+def test_a_daemon_that_exports_no_such_cache_builds_the_stage_all_the_same(
+    tmp_path: Path, handoffs: Handoffs
+) -> None:
+    text = CACHED.replace("{type: local, dest: c}", "{type: s3, bucket: b, region: r}")
+    schedule = scheduled(tmp_path, handoffs, text, "u", releases={"a": (0, 8, 0)})
+    first, _ = planned(schedule)
+    plan = first["a"]
+    assert not plan.refusals
+    told = [each.message for each in plan.warnings if "s3" in each.message]
+    assert len(told) == 1 and "that stage one exports is left out: S3 cache needs" in told[0]
+    assert [cache.option is None for job in plan.jobs for cache in job.cache_exports] == [
+        True,
+        False,
+    ]

@@ -41,11 +41,14 @@ _DIGEST = _matches(r"sha256:[0-9a-f]{64}", "a digest, sha256: and 64 hex digits"
 # A list in YAML comes with commas, and daemons want semicolons (cache/remotecache/s3, v0.11).
 _NAMES = Check(lambda value: value.replace(",", ";") or None, "a name, or several with ;")
 
-_REGISTRY: Attributes = MappingProxyType({"ref": ANY, "registry.insecure": BOOL})
+_BY_DAEMON = "by-daemon"
+_NAMED: Attributes = MappingProxyType({_BY_DAEMON: BOOL})
+_REGISTRY: Attributes = MappingProxyType({**_NAMED, "ref": ANY, "registry.insecure": BOOL})
 _PLACES = ("dest", "src", "store")
-_LOCAL: Attributes = MappingProxyType({**dict.fromkeys(_PLACES, _SOME), "tag": _SOME})
+_LOCAL: Attributes = MappingProxyType({**_NAMED, **dict.fromkeys(_PLACES, _SOME), "tag": _SOME})
 _GHA: Attributes = MappingProxyType(
     {
+        **_NAMED,
         **dict.fromkeys(("scope", "url", "url_v2", "token", "repository", "ghtoken"), _SOME),
         "version": NUMBER,
         "timeout": _TIME,
@@ -53,6 +56,7 @@ _GHA: Attributes = MappingProxyType(
 )
 _STORE: Attributes = MappingProxyType(
     {
+        **_NAMED,
         **dict.fromkeys(("prefix", "blobs_prefix", "manifests_prefix"), ANY),
         "name": _NAMES,
         "secret_access_key": _SOME,
@@ -133,12 +137,13 @@ def _cache(
         return None
     if kind == "registry" and not _is_ref(attrs.get("ref", ""), entries, noun, reading):
         return None
+    by_daemon = attrs.pop(_BY_DAEMON, "true") == "true"
     folder = ""
     if kind == "local":
         places = {key: attrs.pop(key) for key in _PLACES if key in attrs}
         if not (folder := _folder(places, entries, noun, reading)):
             return None
-    return CacheEntry(type=kind, attrs=attrs, folder=folder, span=node.span)
+    return CacheEntry(type=kind, attrs=attrs, folder=folder, by_daemon=by_daemon, span=node.span)
 
 
 def _known_kind(

@@ -95,6 +95,8 @@ def test_the_cache_at_the_top_is_every_targets() -> None:
         ("export: ['type=s3,touch_refresh=daily']", "it must be a time such as 30s or 1m30s"),
         ("export: ['type=s3,name=']", "name cannot be ''"),
         ("export: ['type=azblob,bucket=x']", "of type azblob have no attribute bucket"),
+        ("export: ['type=inline,by-daemon=false']", "type inline have no attribute by-daemon"),
+        ("export: ['r,by-daemon=maybe']", "it must be true or false"),
         ("export: ['type=regstry,ref=x']", "unknown-type there is no cache export of type regstry"),
         ("export: ['type=registry']", "missing-key the key ref is missing"),
         (
@@ -131,6 +133,18 @@ def test_a_folder_of_an_option_starts_from_the_working_folder() -> None:
     overrides = ("t.cache.export=type=local,dest=c",)
     (cache,) = project(text, overrides=overrides, folder="/elsewhere").targets["t"][0].cache_exports
     assert cache.folder == "/elsewhere/c"
+
+
+@pytest.mark.parametrize("type_", ["registry", "local", "gha", "s3", "azblob"])
+@pytest.mark.parametrize("key", ["import", "export"])
+def test_one_name_for_all_daemons_is_said_to_this_side_alone(type_: str, key: str) -> None:
+    places = {"registry": ",ref=r", "local": ",dest=c"}
+    entry = f"type={type_}{places.get(type_, '')}"
+    text = CACHE.format(cache=f"{key}: ['{entry},by-daemon=false', '{entry}']")
+    made = project(text).targets["t"][0]
+    one, each = made.cache_imports if key == "import" else made.cache_exports
+    assert (one.by_daemon, each.by_daemon) == (False, True)
+    assert one.attrs == each.attrs
 
 
 def test_a_type_with_x_is_the_daemons_affair() -> None:
