@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from daemon_shim import attributes, support
 from daemon_shim.info import DaemonInfo, ImageStore
 from daemon_shim.request import Exporter
 from translator.reference import Reference
 from translator.target import Output, Target
+
+if TYPE_CHECKING:
+    from buildfile.provenance import Provenance
+    from translator.platform import Platform
 
 _IMAGES = frozenset(("image", "docker", "oci"))
 _EPOCH = "exporter.sourcedateepoch"
@@ -23,9 +28,10 @@ class Export:
     ``exporter`` is None for an output of type none. ``dest`` is where this machine writes it: an
     absolute path, ``-`` for standard output, '' for what stays with the daemon. ``push`` are the
     image names that the engine has to push after the build, where its exporter cannot.
-    ``names`` are those that this side gives to an image in a layout. ``refusal`` says why the
-    daemon can't do it at all, and ``note`` what is done another way; both are empty when all is
-    plain.
+    ``names`` are those that this side gives to an image in a layout. ``provenance`` is what other
+    daemons told of platforms that they built, and has to be joined with it. ``refusal`` says why
+    the daemon can't do it at all, and ``note`` what is done another way; both are empty when all
+    is plain.
     """
 
     output: Output
@@ -33,6 +39,7 @@ class Export:
     dest: str = ""
     push: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    provenance: Mapping[Platform, Provenance] = field(default_factory=dict)
     refusal: str = ""
     note: str = ""
 

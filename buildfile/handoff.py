@@ -34,6 +34,7 @@ from buildfile.exports import Export, export
 from buildfile.filelock import EXCLUSIVE, locked
 from buildfile.layoutoutput import unpack
 from buildfile.ocilayout import Descriptor, Index, Layout, LayoutError
+from buildfile.provenance import MAX_STATEMENT, Provenance, not_told, provenance_of
 from buildfile.route import Route, Way
 from daemon_shim import attributes
 from daemon_shim.info import DaemonInfo
@@ -52,10 +53,10 @@ from translator.stage import (
     Origin,
     Scratch,
     Stage,
-    StageRef,
     Step,
 )
 from translator.target import Output, Target
+from translator.target import Provenance as Level
 
 if TYPE_CHECKING:
     from buildfile.plan import Job
@@ -86,7 +87,7 @@ class Handoffs:
         self._beside = Path(given or "/var/tmp")  # noqa: S108 -- a new folder in it
         self._stack = ExitStack()
         self._lock = threading.Lock()
-        self._known: dict[tuple[StageRef, str, Way, str], Handoff] = {}
+        self._known: dict[tuple[object, ...], Handoff] = {}
 
     def __enter__(self) -> Handoffs:
         _sweep(self._beside)
@@ -110,27 +111,42 @@ class Handoffs:
         """Remove the folder."""
         self._stack.close()
 
-    def of(self, stage: Stage, giver: DaemonInfo, route: Route) -> Handoff:
-        """What moves a stage from the daemon that builds it: one for all takers of one way."""
-        key = (stage.ref, giver.address, route.way, route.registry)
+    def of(
+        self, stage: Stage, giver: DaemonInfo, route: Route, told: Level | None = None
+    ) -> Handoff:
+        """What moves a stage from the daemon that builds it: one for all takers of one way.
+
+        ``told`` is what provenance the daemon is to give, None for none. Layers alone have it.
+        """
+        key = (stage.ref, giver.address, route.way, route.registry, told)
         with self._lock:
             if key not in self._known:
                 place = self.folder / f"{len(self._known)}"
                 place.mkdir()
-                made = _KINDS[route.way](stage, giver, route, layout=self.folder, place=place)
+                kind = _KINDS[route.way]
+                made = kind(stage, giver, route, told, layout=self.folder, place=place)
                 self._known[key] = made
             return self._known[key]
 
 
 class Handoff(ABC):
-    """One stage on its way."""
+    """One stage on its way. ``provenance`` is what its daemon told, once it is received."""
 
-    def __init__(
-        self, stage: Stage, giver: DaemonInfo, route: Route, *, layout: Path, place: Path
+    def __init__(  # noqa: PLR0913 -- what moves, how, and where
+        self,
+        stage: Stage,
+        giver: DaemonInfo,
+        route: Route,
+        told: Level | None = None,
+        *,
+        layout: Path,
+        place: Path,
     ) -> None:
         """``layout`` is an OCI layout that handoffs share; in ``place`` there is nothing else."""
         self.ref = stage.ref
         self.route = route
+        self.provenance: Provenance | None = None
+        self._told = told
         self._platform = stage.platform
         self._span = stage.span
         self._giver = giver
@@ -139,6 +155,11 @@ class Handoff(ABC):
         self._digest = _UNKNOWN
         self._config: bytes | None = None
         self._stage: Stage | None = None
+
+    @property
+    def untold(self) -> str:
+        """Why its daemon does not tell how it builds it, '' where it does or may be asked to."""
+        return not_told(self._giver, self.route.way)
 
     def draft(self, instance: Instance, target: Target) -> Draft:
         """The job on the giver, for the stage as ``instance`` has it.
@@ -151,7 +172,7 @@ class Handoff(ABC):
             platforms=(self._platform,),
             cache_exports=(),
             annotations={},
-            provenance=None,
+            provenance=self._told,
             sbom=False,
         )
         made = self._export(job)
@@ -241,9 +262,15 @@ class _Layers(Handoff):
             self._digest = entry.digest
         else:
             self._digest = response[_DIGEST]
-        layout = Layout(str(self._layout), _NO_INDEX)
-        found = [Descriptor(digest=self._digest)]
-        self._config = layout.choose(found, self._digest, self._platform).config
+        layout = Layout(str(self._layout), _NO_INDEX, most=MAX_STATEMENT)
+        top = Descriptor(digest=self._digest)
+        image = layout.choose([top], self._digest, self._platform)
+        self._config = image.config
+        if self._told:
+            self.provenance = provenance_of(layout, top, image.manifest)
+            if not self.provenance:
+                raise self._failure(f"the daemon told nothing of how it built {self.ref.name}")
+        self._digest = image.manifest  # an index with provenance is another one each time
 
     def _origin(self) -> Origin:
         return self._in_layout()

@@ -69,11 +69,10 @@ class LayoutOutput(FileOutput):
         self._check_beside()
 
     def _commit(self) -> None:
-        assert self._partial is not None  # noqa: S101 - a stream came
         self._close()
         try:
             with _folder_beside(self._place) as folder:
-                entries = unpack(self._partial, Ingest(folder))
+                entries = unpack(self.partial, Ingest(folder))
                 CacheFolder(folder).add(named for each in entries for named in self._named(each))
                 if self._place.is_dir():
                     copy(

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from buildfile.platforms import runs_on
 from daemon_shim.mediatypes import INDEXES
@@ -24,7 +24,7 @@ from translator.platform import Platform
 IMAGE_NAME = "io.containerd.image.name"
 TAG = "org.opencontainers.image.ref.name"
 _READ = frozenset(("mediaType", "digest", "size", "annotations"))
-_MAX_JSON = 4 << 20
+MAX_JSON = 4 << 20
 """Bytes of an index, a manifest or a config; daemons read no more (v0.32)."""
 _MAX_DEPTH = 8
 _MAX_ENTRIES = 4096
@@ -74,10 +74,11 @@ class LayoutImage:
     """An image found.
 
     ``digest`` is of the manifest, or of the index over several platforms, that index.json gives;
-    ``config`` is the image config for the platform, as JSON.
+    ``manifest`` is that of the platform, and ``config`` its image config, as JSON.
     """
 
     digest: str
+    manifest: str
     config: bytes
 
 
@@ -217,7 +218,11 @@ class Documents(ABC):
             choice = choices[0]
         else:
             choice = self._best(choices, ref, platform)
-        return LayoutImage(digest=choice.entry.digest, config=self.config(choice.manifest))
+        return LayoutImage(
+            digest=choice.entry.digest,
+            manifest=choice.manifest.digest,
+            config=self.config(choice.manifest),
+        )
 
     def manifests(self, entry: Descriptor) -> Iterator[Descriptor]:
         """The manifests that an entry of an index stands for: itself, or those of its index."""
@@ -276,11 +281,13 @@ class Documents(ABC):
 class Layout(Documents):
     """The JSON files of a layout.
 
-    ``index`` is what was read before; without it, a folder without index.json is an error.
+    ``index`` is what was read before; without it, a folder without index.json is an error. Of a
+    blob, ``most`` bytes are read.
     """
 
-    def __init__(self, path: str, index: Index | None = None) -> None:
+    def __init__(self, path: str, index: Index | None = None, *, most: int = MAX_JSON) -> None:
         super().__init__(path)
+        self._most = most
         self._folder = Path(path)
         self._index = (index or self._read_index()).entries
 
@@ -305,10 +312,7 @@ class Layout(Documents):
             reason = getattr(error, "strerror", None) or str(error)
             raise BrokenLayoutError(self.path, f"the blob {entry.digest}: {reason}") from error
         with os.fdopen(fd, "rb") as file:
-            data = file.read(_MAX_JSON + 1)
-        if reason := _wrong(data, entry):
-            raise BrokenLayoutError(self.path, f"the blob {entry.digest} {reason}")
-        return data
+            return checked(self.path, entry, file, self._most)
 
     def _read_index(self) -> Index:
         if not self._folder.exists():
@@ -326,7 +330,7 @@ class Layout(Documents):
 
 
 def _parsed(path: str, data: bytes, name: str) -> dict[str, Any]:
-    with _broken(path, name):
+    with broken(path, name):
         document = json.loads(data)
         if not isinstance(document, dict):
             raise TypeError
@@ -334,14 +338,22 @@ def _parsed(path: str, data: bytes, name: str) -> dict[str, Any]:
 
 
 def _descriptors(path: str, values: Any, name: str) -> tuple[Descriptor, ...]:
-    with _broken(path, name):
+    with broken(path, name):
         return tuple(Descriptor.parse(value) for value in values)
 
 
-def _wrong(data: bytes, entry: Descriptor) -> str:
+def checked(path: str, entry: Descriptor, file: IO[bytes], most: int = MAX_JSON) -> bytes:
+    """Read a blob of ``most`` bytes, and check it. Raises BrokenLayoutError for ``path``."""
+    data = file.read(most + 1)
+    if reason := _wrong(data, entry, most):
+        raise BrokenLayoutError(path, f"the blob {entry.digest} {reason}")
+    return data
+
+
+def _wrong(data: bytes, entry: Descriptor, most: int) -> str:
     """What is wrong with the bytes of a blob, '' for nothing."""
-    if len(data) > _MAX_JSON:
-        return f"is larger than {_MAX_JSON >> 20} MiB, so it is no manifest or config"
+    if len(data) > most:
+        return f"is larger than {most >> 20} MiB, so it is no manifest or config"
     if entry.size not in (-1, len(data)):
         return f"has {len(data)} bytes instead of {entry.size}"
     algorithm, _, expected = entry.digest.partition(":")
@@ -351,7 +363,7 @@ def _wrong(data: bytes, entry: Descriptor) -> str:
 
 
 @contextmanager
-def _broken(path: str, name: str) -> Iterator[None]:
+def broken(path: str, name: str) -> Iterator[None]:
     """Turn what reading JSON of another shape raises into a LayoutError."""
     try:
         yield

@@ -18,7 +18,7 @@ def ask_registry(need: ImageNeed, client: RegistryClient) -> ResolvedImage:
     repository = Repository(host=reference.domain, path=reference.path)
     manifest = client.manifest(repository, reference.digest or reference.tag)
     try:
-        found = _Image(need.ref, client, repository, manifest)
+        found = RegistryImage(need.ref, client, repository, manifest)
         image = found.choose([found.top], need.ref, need.platform)
     except UnknownPlatformError as error:
         known = listed(map(str, error.known)) or "no platform at all"
@@ -28,7 +28,7 @@ def ask_registry(need: ImageNeed, client: RegistryClient) -> ResolvedImage:
     return ResolvedImage(digest=image.digest, config=image.config, note=_NOTE)
 
 
-class _Image(Documents):
+class RegistryImage(Documents):
     """An image's documents; ``manifest`` is what its name stands for. Raises RegistryError too."""
 
     def __init__(

@@ -19,15 +19,17 @@ from buildfile.cachenames import CacheNames, has_name, stage_mark
 from buildfile.draft import Draft, draft, exporting
 from buildfile.failure import BuildFailedError
 from buildfile.plan import Plan
+from buildfile.provenance import is_wanted, not_joined, not_told
 from buildfile.route import route
 from daemon_shim.session.outputs import OutputError
 from translator.cut import counterparts, cut, upto
 from translator.llb.assemble import stages_used
 from translator.platform import Platform
 from translator.stage import Instance, Stage, StageRef
-from translator.target import CacheEntry, Target
+from translator.target import CacheEntry, Output, Target
 
 if TYPE_CHECKING:
+    from buildfile.exports import Export
     from buildfile.handoff import Handoff, Handoffs
     from buildfile.placement import Placed, Placement
     from buildfile.plan import Job
@@ -73,6 +75,13 @@ class _Stop:
     before: Mapping[tuple[StageRef, Platform], Mapping[StageRef, _Leg]]
     wave: int
 
+    @property
+    def whole(self) -> dict[Platform, _Leg]:
+        """The legs that are all of a platform."""
+        return {
+            platform: legs[root] for (root, platform), legs in self.before.items() if root in legs
+        }
+
 
 class Schedule:
     """The waves of a run. ``handoffs`` is only asked for where something moves. ``pool`` are the
@@ -94,6 +103,7 @@ class Schedule:
         self._sites = sites
         self._handoffs = handoffs
         self._pool = pool
+        self._answers: dict[tuple[str, bool], str] = {}
         self._unique = uuid.uuid4().hex
         self._legs: dict[Handoff, _Leg] = {}
         self._exported: set[tuple[str, StageRef]] = set()
@@ -138,7 +148,8 @@ class Schedule:
         drafts = [each for leg in legs for each in _drafts(leg, info)]
         for stop in stops:
             shape = partial(_shaped, stop)
-            drafts += draft(self._project, [stop.target], info, site.epoch, shape)
+            parts = draft(self._project, [stop.target], info, site.epoch, shape)
+            drafts += [self._attested(stop, each) for each in parts]
         made = site.plan(
             drafts,
             site.frontends(self._project),
@@ -168,6 +179,52 @@ class Schedule:
                 leg.handoff.receive(leg.jobs[-1], solved[leg.name].response)
             except OutputError as error:
                 raise BuildFailedError([faults.output_failed(leg.name, str(error))]) from error
+
+    # --- how platforms were built --------------------------------------------------------------
+
+    def _joins(self, target: Target) -> bool:
+        """Whether an output of a target has the provenance of several daemons."""
+        return is_wanted(target) and not all(map(self._not_joined, target.outputs))
+
+    def _not_joined(self, output: Output) -> str:
+        """Why an output has what its own daemon tells alone, '' where more can be joined with it.
+
+        A registry is asked for an answer, once.
+        """
+        if (reason := not_joined(output)) or output.type != "image":
+            return reason
+        place = output.attrs.get("name", ""), output.attrs.get("registry.insecure") == "true"
+        if place not in self._answers:
+            from buildfile.joining import no_answer
+            from daemon_shim.registry.client import RegistryClient
+
+            login = next(iter(self._sites.values())).logins.login
+            self._answers[place] = no_answer(*place, RegistryClient(login))
+        return self._answers[place]
+
+    def _attested(self, stop: _Stop, part: Draft) -> Draft:
+        """A draft of a target with the provenance of platforms that are built elsewhere."""
+        if not (stop.whole and is_wanted(stop.target)):
+            return part
+        return replace(part, exports=tuple(self._told(each, stop) for each in part.exports))
+
+    def _told(self, export: Export, stop: _Stop) -> Export:
+        """An output with the provenance that it gets, as far as it is known, and words on it."""
+        if not export.exporter:
+            return export
+        amiss = self._not_joined(export.output)
+        told = {each: leg.handoff.provenance for each, leg in stop.whole.items() if not amiss}
+        said = (
+            f"the provenance of {platform} is only that it came from {leg.giver}, as {reason}"
+            if (reason := amiss or leg.handoff.untold)
+            else f"the provenance of {platform} is that of {leg.giver}"
+            for platform, leg in stop.whole.items()
+        )
+        return replace(
+            export,
+            provenance={platform: each for platform, each in told.items() if each},
+            note="; ".join(filter(None, (export.note, *said))),
+        )
 
     # --- where a target's stages come from -------------------------------------------------------
 
@@ -207,7 +264,10 @@ class Schedule:
             ref = waiting.pop()
             giver = placed.stages.get(names[ref], station)
             if giver != station:
-                found[ref] = self._leg(target, upto(instance, ref), names, placed, giver, station)
+                whole = ref == instance.root and self._joins(target)
+                found[ref] = self._leg(
+                    target, upto(instance, ref), names, placed, giver, station, whole=whole
+                )
                 continue
             used = [each for each in stages_used(instance.stages[ref]) if each not in seen]
             seen.update(used)
@@ -222,7 +282,10 @@ class Schedule:
         placed: Placed,
         giver: str,
         taker: str,
+        *,
+        whole: bool,
     ) -> _Leg:
+        """``whole`` is whether it is to tell how it was built: all of a platform of the target."""
         if (own := self._own(giver)) != self._own(taker):
             there_too = self._project.elsewhere(instance, own)
             same = counterparts(there_too, instance)
@@ -231,7 +294,8 @@ class Schedule:
         here = self._sites[taker]
         there = self._sites[giver].daemon.info()
         way = route(there, here.daemon.info(), here.loopback, self._registry(giver, taker))
-        handoff = self._handoffs().of(stage, there, way)
+        asked = whole and not not_told(there, way.way)
+        handoff = self._handoffs().of(stage, there, way, target.provenance if asked else None)
         if handoff not in self._legs:
             before = self._before(target, instance, names, placed, giver)
             self._legs[handoff] = _Leg(

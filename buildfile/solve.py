@@ -104,7 +104,8 @@ class Solving:
         self._lock = threading.Lock()
         self._cancelled = False
         self._solve: Solve | BuilderRun | None = None
-        self._outputs = [_output(each) for each in job.exports if each.exporter]
+        self._exports = [each for each in job.exports if each.exporter]
+        self._outputs = [_output(each) for each in self._exports]
         self._written = [output for output in self._outputs if output]
         self._layout = _store(job)
         self._caches = [CacheExport(each) for each in job.cache_exports if each.is_used_here]
@@ -116,7 +117,8 @@ class Solving:
         """
         solved = self.build()
         self.place()
-        return replace(solved, response={**solved.response, **self._push()})
+        response = {**self._joined_pushed(solved.response), **self._push()}
+        return replace(solved, response=response)
 
     def build(self) -> Solved:
         """Do all but putting outputs in place: they wait beside their places. Caches are done."""
@@ -125,6 +127,7 @@ class Solving:
                 response = self._in_session()
                 for output in self._written:
                     output.verify()
+                response = self._joined(response)
                 for cache in self._caches:
                     cache.finish(response)
         except BaseException:
@@ -230,6 +233,25 @@ class Solving:
         for event in solve.events():
             self._tell(event)
         return solve.result()
+
+    def _joined(self, response: Mapping[str, str]) -> Mapping[str, str]:
+        """The answer once archives have what other daemons told of platforms that they built."""
+        if not any(each.provenance for each in self._exports):
+            return response
+        from buildfile.joining import join_archives
+
+        return join_archives(response, zip(self._exports, self._outputs, strict=True))
+
+    def _joined_pushed(self, response: Mapping[str, str]) -> Mapping[str, str]:
+        """The same for what was pushed."""
+        if not any(each.provenance for each in self._exports):
+            return response
+        from buildfile.joining import join_pushed
+        from daemon_shim.registry.client import RegistryClient
+
+        self._go_on()
+        client = RegistryClient(self._supplies.logins.login)
+        return join_pushed(response, self._exports, client)
 
     def _push(self) -> Mapping[str, str]:
         """What the engine's exporter leaves to us: it names no images, and pushes none."""

@@ -1,7 +1,7 @@
 """A client of registries: their manifests, and small blobs such as image configs.
 
 The API is that of the OCI distribution spec, v1.1. Images are pulled and pushed by daemons; this
-only looks: whether a manifest is there, and what an image's config says.
+looks whether a manifest is there and what an image's config says, and puts documents beside them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote, urljoin, urlsplit
 
 from daemon_shim.mediatypes import INDEXES, MANIFESTS
 from daemon_shim.registry.hosts import WebError, is_here
@@ -98,7 +99,7 @@ class RegistryClient:
     """Asks registries, with the logins that ``login`` gives for a host.
 
     May be used from several threads. All methods wait for the network, and raise RegistryError,
-    or NotThereError in particular.
+    or NotThereError or NoRegistryError in particular.
     """
 
     def __init__(self, login: Callable[[str], Login], *, seconds: float = _SECONDS) -> None:
@@ -134,28 +135,53 @@ class RegistryClient:
         _check(answer.data, digest)
         return answer.data
 
+    def put_manifest(
+        self, repository: Repository, reference: str, media_type: str, data: bytes
+    ) -> None:
+        """Put a manifest or an index under a tag, or its digest."""
+        place = f"{repository.base}/manifests/{reference}"
+        self._ask(repository, place, "PUT", {"Content-Type": media_type}, data)
+
+    def put_blob(self, repository: Repository, data: bytes) -> None:
+        """Put a blob."""
+        begun = self._ask(repository, f"{repository.base}/blobs/uploads/", "POST", {}, b"")
+        place = _upload(begun, f"sha256:{hashlib.sha256(data).hexdigest()}")
+        self._ask(repository, place, "PUT", {"Content-Type": "application/octet-stream"}, data)
+
     def _get(
         self, repository: Repository, part: str, *, accept: str, method: str = "GET"
     ) -> Answer:
-        place = f"{repository.base}/{part}"
-        headers = {"Accept": accept}
-        answer = self._send(place, method, headers, self._keys.get(repository, ""))
-        if answer.status == 401:
-            key = self._key(repository, answer.headers.get_all("WWW-Authenticate", ()))
-            answer = self._send(place, method, headers, key) if key else answer
+        return self._ask(repository, f"{repository.base}/{part}", method, {"Accept": accept})
+
+    def _ask(
+        self,
+        repository: Repository,
+        place: str,
+        method: str,
+        headers: Mapping[str, str],
+        data: bytes | None = None,
+    ) -> Answer:
+        key = self._keys.get(repository, "") if _is_of(repository, place) else ""
+        answer = self._send(place, method, headers, key, data)
+        if answer.status == 401 and _is_of(repository, place):
+            challenges = answer.headers.get_all("WWW-Authenticate", ())
+            key = self._key(repository, challenges, "pull" if data is None else "pull,push")
+            answer = self._send(place, method, headers, key, data) if key else answer
         if answer.ok:
             return answer
         if method == "HEAD" and answer.status in _NO_HEAD:
-            return self._get(repository, part, accept=accept)
+            return self._ask(repository, place, "GET", headers)
         raise _refusal(repository, answer)
 
-    def _send(self, place: str, method: str, headers: Mapping[str, str], key: str) -> Answer:
+    def _send(
+        self, place: str, method: str, headers: Mapping[str, str], key: str, data: bytes | None
+    ) -> Answer:
         from urllib.request import Request
 
         from daemon_shim.registry.web import ask
 
         request = Request(  # noqa: S310 - its scheme is http or https
-            place, headers=dict(headers), method=method
+            place, data=data, headers=dict(headers), method=method
         )
         if key:
             request.add_unredirected_header("Authorization", key)
@@ -164,23 +190,43 @@ class RegistryClient:
         except WebError as error:
             raise NoRegistryError(str(error)) from None
 
-    def _key(self, repository: Repository, challenges: Iterable[str]) -> str:
+    def _key(self, repository: Repository, challenges: Iterable[str], actions: str) -> str:
         """What the registry wants in ``Authorization``; '' where there is nothing to give."""
         with self._lock:
             try:
-                key = _answer_to(list(challenges), repository, self._login(repository.host))
+                login = self._login(repository.host)
+                key = _answer_to(list(challenges), repository, login, actions)
             except LoginError as error:
                 raise RegistryError(str(error)) from None
             self._keys[repository] = key
             return key
 
 
-def _answer_to(challenges: Iterable[str], repository: Repository, login: Login) -> str:
+def _is_of(repository: Repository, place: str) -> bool:
+    """Whether an address is at the registry's own host, which alone gets the login."""
+    return urlsplit(place)[:2] == urlsplit(repository.base)[:2]
+
+
+def _upload(begun: Answer, digest: str) -> str:
+    """Where a blob is to be sent, as the registry answered."""
+    from daemon_shim.registry.web import check_redirect
+
+    try:
+        place = urljoin(begun.place, begun.headers.get("Location", ""))
+        check_redirect(begun.place, place)
+    except (WebError, ValueError) as error:
+        raise RegistryError(str(error)) from None
+    return f"{place}{'&' if '?' in place else '?'}digest={quote(digest)}"
+
+
+def _answer_to(
+    challenges: Iterable[str], repository: Repository, login: Login, actions: str
+) -> str:
     for challenge in challenges:
         scheme, _, rest = challenge.strip().partition(" ")
         told = {key.lower(): quoted or bare for key, quoted, bare in _PARAMETER.findall(rest)}
         if scheme.lower() == "bearer":
-            scope = told.get("scope") or f"repository:{repository.path}:pull"
+            scope = told.get("scope") or f"repository:{repository.path}:{actions}"
             wanted = TokenRequest(
                 realm=told.get("realm", ""), service=told.get("service", ""), scopes=(scope,)
             )

@@ -120,14 +120,15 @@ class _CarefulRedirects(urllib.request.HTTPRedirectHandler):
         if req.get_method() not in ("GET", "HEAD"):
             return None
         try:
-            _check_redirect(req.full_url, newurl)
+            check_redirect(req.full_url, newurl)
         except WebError:
             fp.close()
             raise
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _check_redirect(old: str, new: str) -> None:
+def check_redirect(old: str, new: str) -> None:
+    """Raise WebError where one address may not lead to another."""
     before, after = host_of(old), host_of(new)
     if before == after:
         return

@@ -222,10 +222,15 @@ class FileOutput(Output):
             os.fchmod(self._fd, stat.S_IMODE(self._place.stat().st_mode) & 0o777)
         return self._receiver_type(call, self, lambda _: FileSink(self._fd))
 
-    def _commit(self) -> None:
+    @property
+    def partial(self) -> Path:
+        """The file that came, until ``commit``."""
         assert self._partial is not None  # noqa: S101 - a stream came
+        return self._partial
+
+    def _commit(self) -> None:
         self._close()
-        self._partial.replace(self._place)
+        self.partial.replace(self._place)
 
     def _close(self) -> None:
         fd, self._fd = self._fd, -1

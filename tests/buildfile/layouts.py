@@ -12,6 +12,7 @@ from typing import Any
 MEDIA = "application/vnd.oci.image"
 TAG = "org.opencontainers.image.ref.name"
 NAME = "io.containerd.image.name"
+PROVENANCE = "https://slsa.dev/provenance/v0.2"
 Descriptor = dict[str, Any]
 _INDEXES = {
     "index": f"{MEDIA}.index.v1+json",
@@ -50,6 +51,23 @@ class Layout:
 
     def index(self, *manifests: Descriptor) -> Descriptor:
         return self.add({"manifests": list(manifests)}, "index.v1+json")
+
+    def attested(self, image: Descriptor, **predicates: object) -> Descriptor:
+        """What an image's index says of it beside: ``provenance``, in v0.2, and other types."""
+        layers = []
+        for name, predicate in predicates.items():
+            kind = PROVENANCE if name == "provenance" else f"https://example.com/{name}"
+            subject = [{"name": "_", "digest": {"sha256": image["digest"].removeprefix("sha256:")}}]
+            statement = {"predicateType": kind, "subject": subject, "predicate": predicate}
+            layer = self.write(json.dumps(statement).encode(), "application/vnd.in-toto+json")
+            layers.append({**layer, "annotations": {"in-toto.io/predicate-type": kind}})
+        ids = {"diff_ids": [each["digest"] for each in layers]}
+        config = self.add({"rootfs": ids}, "config.v1+json")
+        return {
+            **self.add({"config": config, "layers": layers}, "manifest.v1+json"),
+            "annotations": {"vnd.docker.reference.digest": image["digest"]},
+            "platform": {"os": "unknown", "architecture": "unknown"},
+        }
 
     def cache(self, *layers: Descriptor, form: str = "manifest") -> Descriptor:
         """A cache of layers as BuildKit writes it: ``manifest`` (v0.21), ``index`` (v0.8) or

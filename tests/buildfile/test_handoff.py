@@ -16,15 +16,17 @@ from buildfile.handoff import Handoff, Handoffs
 from buildfile.loopback import Loopback
 from buildfile.ocilayout import find_image
 from buildfile.plan import Job, plan
+from buildfile.provenance import Provenance
 from buildfile.route import Route, Way
 from daemon_shim.info import DaemonInfo
 from daemon_shim.session.blobs import blob_path
 from daemon_shim.session.outputs import OutputError
-from tests.buildfile.layouts import Layout
+from tests.buildfile.layouts import PROVENANCE, Layout
 from tests.buildfile.projects import project
 from tests.daemon_shim.infos import graphdriver, info
 from translator.platform import Platform
 from translator.stage import ImageSource, LocalSource, OciLayoutSource, Scratch
+from translator.target import Provenance as Level
 
 AMD64 = Platform.parse("linux/amd64")
 NEW, OLD, OLDEST = info((0, 32, 2)), info((0, 8, 3)), info((0, 5, 1))
@@ -61,14 +63,21 @@ def handoffs(tmp_path: Path) -> object:
 
 
 def given(
-    handoffs: Handoffs, folder: Path, way: Way, giver: DaemonInfo = NEW, name: str = "given"
+    handoffs: Handoffs,
+    folder: Path,
+    way: Way,
+    giver: DaemonInfo = NEW,
+    name: str = "given",
+    *,
+    told: Level | None = None,
 ) -> tuple[Handoff, Job, Export]:
     """A stage's handoff, with the giver's job and its export."""
     made = project(folder, FILE)
     (target,) = made.select(["app"])
     instance = made.instantiate(target, AMD64, AMD64)
     stage = next(stage for ref, stage in instance.stages.items() if ref.name == name)
-    handoff = handoffs.of(stage, giver, Route(way=way, note="", registry="localhost:5000/tmp"))
+    route = Route(way=way, note="", registry="localhost:5000/tmp")
+    handoff = handoffs.of(stage, giver, route, told)
     (job,) = plan([handoff.draft(instance, target)], giver, {}, loopback=Loopback(None)).jobs
     (export,) = job.exports
     return handoff, job, export
@@ -132,7 +141,8 @@ def test_several_consumers_share_one(handoffs: Handoffs, folder: Path) -> None:
     first, *_ = given(handoffs, folder, Way.LAYERS)
     again, *_ = given(handoffs, folder, Way.LAYERS)
     other, *_ = given(handoffs, folder, Way.FILES)
-    assert first is again and first is not other
+    attested, *_ = given(handoffs, folder, Way.LAYERS, told="max")
+    assert first is again and first not in (other, attested) and attested is not other
 
 
 # --- what the taker gets -------------------------------------------------------------------------
@@ -152,6 +162,34 @@ def test_layers_that_the_daemon_stored(handoffs: Handoffs, folder: Path) -> None
     stage = handoff.stage(job)
     assert isinstance(stage.origin, OciLayoutSource) and stage.origin.digest == digest
     assert b"theirs" in stage.config
+
+
+@pytest.mark.parametrize("giver", [NEW, OLD])
+def test_layers_come_with_what_their_daemon_told(
+    handoffs: Handoffs, folder: Path, giver: DaemonInfo
+) -> None:
+    """The stage is the image's manifest: the index above it is another one each time."""
+    handoff, job, export = given(handoffs, folder, Way.LAYERS, giver, told="min")
+    layout = Layout(handoffs.folder if giver is NEW else folder / "sent")
+    image = layout.image("theirs", platform="linux/amd64")
+    top = layout.index(image, layout.attested(image, provenance={"built": "there"}))
+    if giver is OLD:
+        layout.finish(top)
+        with tarfile.open(export.dest, "w") as tar:
+            tar.add(layout.folder, "")
+    assert handoff.provenance is None
+    handoff.receive(job, {"containerimage.digest": top["digest"]})
+    stage = handoff.stage(job)
+    assert isinstance(stage.origin, OciLayoutSource) and stage.origin.digest == image["digest"]
+    assert b"theirs" in stage.config
+    assert handoff.provenance == Provenance(type=PROVENANCE, predicate={"built": "there"})
+
+
+def test_a_daemon_that_told_nothing_is_told_of(handoffs: Handoffs, folder: Path) -> None:
+    handoff, job, _ = given(handoffs, folder, Way.LAYERS, told="min")
+    image = Layout(handoffs.folder).image("theirs", platform="linux/amd64")
+    with pytest.raises(OutputError, match="told nothing of how it built given"):
+        handoff.receive(job, {"containerimage.digest": image["digest"]})
 
 
 def test_layers_in_an_archive(handoffs: Handoffs, folder: Path) -> None:

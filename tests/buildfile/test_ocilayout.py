@@ -58,6 +58,7 @@ def test_index_gives_the_platforms_image_and_its_own_digest(layout: Layout) -> N
     path = layout.finish(named(index, "1"))
     found = find(path, "1", ARM64)
     assert (word(found.config), found.digest) == ("arm", index["digest"])
+    assert found.manifest == find(path, found.manifest, ARM64).digest != found.digest
 
 
 def test_index_within_an_index(layout: Layout) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -17,16 +17,25 @@ from buildfile.handoff import Handoff, Handoffs
 from buildfile.loopback import Loopback
 from buildfile.placement import place
 from buildfile.plan import Plan
+from buildfile.provenance import Provenance
 from buildfile.runplan import Order
 from buildfile.schedule import Schedule
 from buildfile.site import Site
 from buildfile.sites import station
 from buildfile.solve import Solved
 from daemon_shim.info import DaemonInfo
+from daemon_shim.registry.client import (
+    Found,
+    NoRegistryError,
+    NotThereError,
+    RegistryClient,
+    Repository,
+)
 from daemon_shim.releases import Release
 from daemon_shim.session.outputs import OutputError
 from tests.buildfile.projects import project
 from tests.daemon_shim.infos import info
+from translator.platform import Platform
 
 HEAD = """version: 1
 workers: {a: {daemon: a}, b: {daemon: b}, c: {daemon: c}}
@@ -67,7 +76,7 @@ def scheduled(
     handoffs: Handoffs,
     text: str,
     *names: str,
-    daemons: str = "abc",
+    daemons: Iterable[str] = "abc",
     platforms: Mapping[str, str] = MappingProxyType({}),
     releases: Mapping[str, Release] = MappingProxyType({}),
 ) -> Schedule:
@@ -384,3 +393,142 @@ def test_a_daemon_that_exports_no_such_cache_builds_the_stage_all_the_same(
         True,
         False,
     ]
+
+
+# --- how each platform was built -----------------------------------------------------------------
+
+PARTED = """stages:
+  lib: {from: scratch, worker: {daemon: arm64}, steps: [{write: {path: /l, text: x}}]}
+  app:
+    from: scratch
+    worker: {daemon: "${platform.arch}"}
+    steps: [{copy: {from: lib, to: /}}, {write: {path: /a, text: x}}]
+targets:
+  t:
+    stage: app
+    worker: {daemon: amd64}
+    platforms: [linux/amd64, linux/arm64]
+    attest: {provenance: min}
+    outputs: [OUTPUT]
+"""
+PUSHED = "{type: image, name: example.com/app, push: true}"
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Registries that answer that they have nothing; the names that they were asked for."""
+    asked = []
+
+    def find(self: RegistryClient, repository: Repository, reference: str) -> Found:
+        asked.append(f"{repository.host}/{repository.path}:{reference}")
+        raise NotThereError("it is not there")
+
+    monkeypatch.setattr(RegistryClient, "find", find)
+    return asked
+
+
+def parted(
+    folder: Path, handoffs: Handoffs, *outputs: str, text: str = PARTED, release: Release = (0, 32)
+) -> Schedule:
+    return scheduled(
+        folder,
+        handoffs,
+        text.replace("OUTPUT", ", ".join(outputs)),
+        "t",
+        daemons=("amd64", "arm64"),
+        releases={"arm64": release},
+    )
+
+
+def attested(plan: Plan) -> dict[str, dict[str, str]]:
+    return {job.name: dict(job.frontend_attrs) for job in plan.jobs}
+
+
+def test_who_builds_a_platform_tells_of_it(
+    tmp_path: Path, handoffs: Handoffs, registry: list[str]
+) -> None:
+    """Not who builds a stage of one."""
+    schedule = parted(tmp_path, handoffs, PUSHED)
+    (first, second) = planned(schedule)
+    asked = {"attest:provenance": "mode=min"}
+    assert attested(first["arm64"]) == {"stage lib": {}, "stage app": asked}
+    assert attested(second["amd64"]) == {"t": asked}
+    (job,) = second["amd64"].jobs
+    assert job.exports[0].note == "the provenance of linux/arm64 is that of arm64"
+    assert not job.exports[0].provenance  # nothing is built yet
+    assert registry == ["example.com/app:latest"]
+
+
+def test_what_was_told_goes_to_the_target(
+    tmp_path: Path,
+    handoffs: Handoffs,
+    registry: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = Provenance(type="x", predicate={})
+
+    def receive(self: Handoff, job: Any, response: Mapping[str, str]) -> None:
+        self.provenance = known if job.name == "stage app" else None
+
+    monkeypatch.setattr(Handoff, "receive", receive)
+    schedule = parted(tmp_path, handoffs, PUSHED, "{type: local, dest: out}")
+    planned(schedule)
+    solved = Solved(response={}, files=())
+    schedule.receive(0, {"stage app": solved, "stage lib": solved})
+    (job,) = schedule.planned(1)["amd64"].jobs
+    told = {Platform.parse("linux/arm64"): known}
+    assert [each.provenance for each in job.exports] == [told, {}]
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize(
+    ("output", "release", "reason"),
+    [
+        ("{type: image, name: app}", (0, 32, 0), "as the image is not pushed"),
+        ("{type: local, dest: out}", (0, 32, 0), "as type=local has no index"),
+        (PUSHED, (0, 10, 6), "as attestations need BuildKit v0.11"),
+    ],
+)
+def test_what_nobody_tells_is_in_the_plan(
+    tmp_path: Path, handoffs: Handoffs, output: str, release: Release, reason: str
+) -> None:
+    schedule = parted(tmp_path, handoffs, output, release=release)
+    (first, second) = planned(schedule)
+    assert not any(attested(first["arm64"]).values())
+    (note,) = (each.note for job in second["amd64"].jobs for each in job.exports)
+    assert note.startswith("the provenance of linux/arm64 is only that it came from arm64, ")
+    assert reason in note
+
+
+def test_one_output_that_can_have_it_is_enough(
+    tmp_path: Path, handoffs: Handoffs, registry: list[str]
+) -> None:
+    schedule = parted(tmp_path, handoffs, PUSHED, "{type: local, dest: out}", "{type: none}")
+    (first, second) = planned(schedule)
+    assert attested(first["arm64"])["stage app"]
+    notes = [each.note for job in second["amd64"].jobs for each in job.exports]
+    assert ["is that of arm64" in note for note in notes] == [True, False, False]
+    assert notes[-1] == ""
+
+
+def test_without_provenance_nothing_is_told_or_said(
+    tmp_path: Path, handoffs: Handoffs, registry: list[str]
+) -> None:
+    text = PARTED.replace("provenance: min", "provenance: false")
+    (first, second) = planned(parted(tmp_path, handoffs, PUSHED, text=text))
+    assert not any(attested(first["arm64"]).values())
+    assert not any(each.note for job in second["amd64"].jobs for each in job.exports)
+    assert not registry
+
+
+def test_a_registry_that_does_not_answer_is_left_alone(
+    tmp_path: Path, handoffs: Handoffs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(self: RegistryClient, repository: Repository, reference: str) -> Found:
+        raise NoRegistryError("nobody is there")
+
+    monkeypatch.setattr(RegistryClient, "find", find)
+    (first, second) = planned(parted(tmp_path, handoffs, PUSHED))
+    assert not any(attested(first["arm64"]).values())
+    (note,) = (each.note for job in second["amd64"].jobs for each in job.exports)
+    assert note.endswith("as example.com does not answer this machine: nobody is there")

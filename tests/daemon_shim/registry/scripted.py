@@ -29,6 +29,8 @@ class Scripted:
     replies: dict[str, Reply | list[Reply]] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     """Method and path, and the Authorization header, of each request."""
+    sent: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    """The content type and the body that came last, by method and path."""
 
     def next(self, asked: str) -> Reply:
         reply = self.replies.get(asked, Reply(404))
@@ -45,6 +47,8 @@ def scripted(tls: ssl.SSLContext | None = None) -> Iterator[Scripted]:
         def _answer(self) -> None:
             asked = f"{self.command} {self.path}"
             told.asked.append((asked, self.headers.get("Authorization", "")))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            told.sent[asked] = (self.headers.get("Content-Type", ""), body)
             reply = told.next(asked)
             self.send_response(reply.status)
             for key, value in reply.headers.items():
@@ -56,7 +60,7 @@ def scripted(tls: ssl.SSLContext | None = None) -> Iterator[Scripted]:
                 with contextlib.suppress(OSError):  # the client need not read all of it
                     self.wfile.write(reply.body)
 
-        do_GET = do_HEAD = do_POST = _answer  # noqa: N815 - http.server's names
+        do_GET = do_HEAD = do_POST = do_PUT = _answer  # noqa: N815 - http.server's names
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - theirs
             pass

@@ -277,6 +277,62 @@ def test_what_is_not_answered_by_head_is_got(server: Scripted, status: int) -> N
         _client().find(_repository(server), "1")
 
 
+# --- putting ---------------------------------------------------------------------------------
+
+
+def test_a_manifest_is_put_as_it_is(server: Scripted) -> None:
+    place = "PUT /v2/app/manifests/1"
+    server.replies[place] = Reply(201)
+    _client().put_manifest(_repository(server), "1", MANIFESTS[0], _BODY)
+    assert server.sent[place] == (MANIFESTS[0], _BODY)
+
+
+@pytest.mark.parametrize(
+    ("location", "place"),
+    [
+        ("/up/1", f"/up/1?digest={_DIGEST.replace(':', '%3A')}"),
+        ("{base}/up/1?state=a", f"/up/1?state=a&digest={_DIGEST.replace(':', '%3A')}"),
+    ],
+)
+def test_a_blob_is_put_where_the_registry_says(server: Scripted, location: str, place: str) -> None:
+    begin = "POST /v2/app/blobs/uploads/"
+    token = "GET /token?scope=repository%3Aapp%3Apull%2Cpush"
+    server.replies = {
+        begin: [
+            Reply(401, {"WWW-Authenticate": 'Bearer realm="{base}/token"'}),
+            Reply(202, {"Location": location}),
+        ],
+        token: Reply(body=b'{"token": "t"}'),
+        f"PUT {place}": Reply(201),
+    }
+    _client().put_blob(_repository(server), _BODY)
+    assert server.sent[f"PUT {place}"][1] == _BODY
+    assert server.asked[-2:] == [(begin, "Bearer t"), (f"PUT {place}", "Bearer t")]
+
+
+def test_a_login_goes_to_the_registry_alone(server: Scripted) -> None:
+    with scripted() as other:
+        place = f"/up?digest={_DIGEST.replace(':', '%3A')}"
+        server.replies["POST /v2/app/blobs/uploads/"] = [
+            Reply(401, {"WWW-Authenticate": 'Basic realm="x"'}),
+            Reply(202, {"Location": f"http://{other.host}/up"}),
+        ]
+        other.replies[f"PUT {place}"] = [
+            Reply(401, {"WWW-Authenticate": 'Basic realm="x"'}),
+            Reply(201),
+        ]
+        with pytest.raises(RegistryError, match="HTTP status 401"):
+            _client(_LOGIN).put_blob(_repository(server), _BODY)
+        assert other.asked == [(f"PUT {place}", "")]
+
+
+@pytest.mark.parametrize("location", ["http://example.com/up", "ftp://x", "http://[", ""])
+def test_a_place_that_nothing_may_be_sent_to_is_an_error(server: Scripted, location: str) -> None:
+    server.replies["POST /v2/app/blobs/uploads/"] = Reply(202, {"Location": location})
+    with pytest.raises(RegistryError):
+        _client().put_blob(_repository(server), _BODY)
+
+
 @pytest.mark.real
 @pytest.mark.parametrize("kind", ["by_password", "by_token"])
 def test_debians_registry(tmp_path: Path, kind: str) -> None:
@@ -292,3 +348,10 @@ def test_debians_registry(tmp_path: Path, kind: str) -> None:
         client = _client(Login(username=USER, secret=PASSWORD))
         with pytest.raises(NotThereError):
             client.find(repository, "1")
+        client.put_blob(repository, _BODY)
+        assert client.blob(repository, _DIGEST) == _BODY
+        config = {"mediaType": MANIFESTS[0], "digest": _DIGEST, "size": len(_BODY)}
+        manifest = {"schemaVersion": 2, "mediaType": MANIFESTS[0], "config": config, "layers": []}
+        data = json.dumps(manifest).encode()
+        client.put_manifest(repository, "1", MANIFESTS[0], data)
+        assert client.manifest(repository, digest_of(data)).data == data
