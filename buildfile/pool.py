@@ -7,10 +7,11 @@ chooses among them says what that means.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from buildfile.connect import Candidate, DaemonChoice, daemon_of, known_candidates
@@ -29,7 +30,7 @@ _AT_ONCE = 32
 class Member:
     """A daemon of the pool after it was asked: it is open, or ``fault`` says why it is not.
 
-    ``load`` is how many builds it had under way, None where it does not tell.
+    ``load`` is how many builds it had under way, None where it was not asked or does not tell.
     """
 
     candidate: Candidate
@@ -53,11 +54,13 @@ def opened(
     choice: DaemonChoice,
     candidates: Sequence[Candidate] | None = None,
     *,
+    with_load: bool = False,
     answer_seconds: float = ANSWER_SECONDS,
 ) -> Iterator[tuple[Member, ...]]:
     """Open and ask all daemons that the choice may mean; they are closed in the end.
 
     ``candidates`` are those of ``known_candidates``, where they have been looked up already.
+    ``with_load`` asks how busy they are, too, which placing targets does not look at.
 
     They come in the order in which one alone would be tried: of the project's ``daemons.toml``,
     then of the user's. None is started, so there may be none. Each gets ``choice.timeout`` and
@@ -66,35 +69,39 @@ def opened(
     """
     known = known_candidates(choice) if candidates is None else candidates
     with ExitStack() as held:
-        yield _asked(known, choice, answer_seconds, held)
+        ask = partial(_ask, limit=choice.timeout + answer_seconds, with_load=with_load)
+        yield _asked(known, choice, ask, held)
 
 
 def _asked(
-    candidates: Sequence[Candidate], choice: DaemonChoice, answer_seconds: float, held: ExitStack
+    candidates: Sequence[Candidate],
+    choice: DaemonChoice,
+    ask: Callable[[Daemon], int | None],
+    held: ExitStack,
 ) -> tuple[Member, ...]:
     """Ask each on a thread of its own; ``held`` closes them."""
     from daemon_shim.errors import DaemonError
 
-    def ask(candidate: Candidate) -> Member:
+    def member(candidate: Candidate) -> Member:
         try:
             daemon = daemon_of(candidate, choice)
             held.callback(daemon.close)
-            load = _ask(daemon, choice.timeout + answer_seconds)
+            load = ask(daemon)
         except DaemonError as error:
             return Member(candidate=candidate, fault=error)
         return Member(candidate=candidate, daemon=daemon, load=load)
 
     with ThreadPoolExecutor(min(len(candidates), _AT_ONCE) or 1, "pool") as threads:
         try:
-            return tuple(threads.map(ask, candidates))
+            return tuple(threads.map(member, candidates))
         except BaseException:  # interrupted: what is closed answers at once
             threads.shutdown(wait=False, cancel_futures=True)
             held.close()
             raise
 
 
-def _ask(daemon: Daemon, limit: float) -> int | None:
-    """Ask what it is and how busy, within the limit: one that is closed has no more to say."""
+def _ask(daemon: Daemon, *, limit: float, with_load: bool) -> int | None:
+    """Ask what it is, and how busy, within the limit: one that is closed has no more to say."""
     from daemon_shim.errors import CancelledError, UnreachableError
 
     load = None
@@ -108,7 +115,8 @@ def _ask(daemon: Daemon, limit: float) -> int | None:
     late.daemon = True
     late.start()
     try:
-        load = daemon.running_builds()
+        daemon.info()
+        load = daemon.running_builds() if with_load else None
     except CancelledError:
         over.set()
     finally:

@@ -22,7 +22,8 @@ def command(format_: str, **given: Any) -> None:
     """
     from buildfile import pool, poolview
 
-    with pool.opened(daemon_choice(folder=project_folder(), **given)) as members:
+    choice = daemon_choice(folder=project_folder(), **given)
+    with pool.opened(choice, with_load=True) as members:
         if format_ == "json":
             click.echo(json.dumps(poolview.as_json(members), indent=2))
         elif members:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from buildfile import pool
 from buildfile.connect import DaemonChoice
 from buildfile.exits import UsageError
 from daemon_shim.errors import UnreachableError
-from schemas.rpc import LLBBridge
+from schemas.pb import control_pb2
+from schemas.rpc import Control, LLBBridge
 from tests.fakes.control import FakeControl
 
 
@@ -61,6 +62,22 @@ def test_all_are_asked_at_once(tmp_path: Path) -> None:
         text = entry("one", one.address) + entry("two", two.address)
         with pool.opened(choice(tmp_path, text)) as members:
             assert all(each.info for each in members)
+
+
+def test_only_who_wants_to_know_asks_how_busy_they_are(tmp_path: Path) -> None:
+    asked = []
+
+    def history(body: bytes, context: grpc.ServicerContext) -> Iterator[object]:
+        asked.append(body)
+        return iter([control_pb2.BuildHistoryEvent()] * 2)
+
+    with FakeControl(tmp_path, version="v0.32.2") as one:
+        one.script[Control.LISTEN_BUILD_HISTORY.path] = history
+        given = choice(tmp_path, BUILDKIT_HOST=one.address)
+        with pool.opened(given) as (member,):
+            assert (member.info is None, member.load, asked) == (False, None, [])
+        with pool.opened(given, with_load=True) as (member,):
+            assert (member.load, len(asked)) == (2, 1)
 
 
 def test_one_that_never_answers_is_given_up(tmp_path: Path) -> None:
