@@ -570,9 +570,8 @@ def broken_layout(error: BrokenLayoutError, span: Span) -> Diagnostic:
 
 def no_such_layout_image(error: UnknownImageError, span: Span) -> Diagnostic:
     """An OCI layout has no image of that tag or digest."""
-    tags = (
-        f"it has {listed(error.known)}" if error.known else "its images have no tags: name a digest"
-    )
+    known = error.known
+    tags = f"its tags are {listed(known)}" if known else "its images have no tags: name a digest"
     near = did_you_mean(suggest(error.ref, error.known))
     return Diagnostic(
         code="unknown-oci-image",

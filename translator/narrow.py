@@ -22,6 +22,7 @@ def narrowed(instance: Instance, paths: tuple[str, ...], span: Span) -> Instance
         ref=ref,
         platform=instance.platform,
         origin=Scratch(span=span),
+        worker=instance.stages[instance.root].worker,
         steps=(Copy(origin=instance.root, paths=paths, to="/", span=span),),
         span=span,
     )

@@ -126,7 +126,7 @@ def test_faults_of_layouts_are_told_together(tmp_path: Path) -> None:
         (
             "unknown-oci-image",
             f"the OCI layout {path} has no image stabel",
-            "did you mean stable? it has stable, 1",
+            "did you mean stable? its tags are stable, 1",
         ),
         (
             "oci-platform",
