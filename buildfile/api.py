@@ -114,7 +114,7 @@ def build(
             result = sites.build(
                 plan,
                 display,
-                *needed(project, plan),
+                *needed(project, plan.jobs),
                 keep_going=options.keep_going,
                 all_or_nothing=options.all_or_nothing,
             )

@@ -79,7 +79,7 @@ def debug(project: Project, name: str, wish: Wish, options: BuildOptions) -> int
         for placed in plan.placement.placed:
             support.require(sites.open_[placed.station].daemon.info(), "builder", "containers")
         session = Session(wish, terminal, Curtain(display))
-        used = needed(project, plan)
+        used = needed(project, plan.jobs)
         sites.build(plan, session.curtain, *used, session.steer)
     return session.code
 

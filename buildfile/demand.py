@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from buildfile.exports import export
-from buildfile.frontendstages import lack
+from buildfile.lacks import no_frontend
 from buildfile.placement import Demand, Station, Wish
 from daemon_shim import support
 from daemon_shim.info import DaemonInfo
@@ -54,7 +54,7 @@ class ProjectDemands:
         made = stages_made(self._built(target, own)).values()
         lacks = (
             *(need.what for need in steps),
-            *(f"the frontend of {stage.ref.name}" for stage in made if lack(stage, info)),
+            *(f"the frontend of {stage.ref.name}" for stage in made if no_frontend(stage, info)),
             *_unmade(given, info),
         )
         return tuple(dict.fromkeys(lacks))

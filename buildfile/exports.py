@@ -10,7 +10,7 @@ from daemon_shim import attributes, support
 from daemon_shim.info import DaemonInfo, ImageStore
 from daemon_shim.request import Exporter
 from translator.reference import Reference
-from translator.target import Output, Target
+from translator.target import STDOUT, Output, Target
 
 if TYPE_CHECKING:
     from buildfile.provenance import Provenance
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _IMAGES = frozenset(("image", "docker", "oci"))
 _EPOCH = "exporter.sourcedateepoch"
-STDOUT = "-"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from buildfile import faults
-from daemon_shim import support
+from buildfile.lacks import no_frontend
 from daemon_shim.info import DaemonInfo
 from translator.compiled import FrontendNeed, ResolvedFrontend
 from translator.diagnostic import Diagnostic
@@ -24,7 +24,7 @@ from translator.llb.capabilities import missing
 from translator.llb.foreign import lines
 from translator.llb.frontends import shown
 from translator.span import SourceFile, Span
-from translator.stage import Dockerfile, Instance, Stage, StageRef
+from translator.stage import Instance, StageRef
 
 if TYPE_CHECKING:
     from buildfile.supplies import Supplies
@@ -37,15 +37,6 @@ if TYPE_CHECKING:
 _AT_ONCE = 8
 _UNKNOWN_FRONTEND = "invalid frontend"  # solver/llbsolver/bridge.go, v0.3 to v0.32
 _DOCKERFILE = "dockerfile.v0"
-
-
-def lack(stage: Stage, info: DaemonInfo) -> str:
-    """Why a daemon cannot make a stage that stands among others, '' where it can."""
-    if reason := support.reason(info, "frontend", "stages"):
-        return reason
-    if isinstance(stage.origin, Dockerfile) and stage.origin.contexts:
-        return support.reason(info, "frontend", "contexts")
-    return ""
 
 
 class NoFrontendError(Exception):
@@ -83,7 +74,9 @@ def make_all(
     known: dict[StageRef, ResolvedFrontend] = dict(given)
     while True:
         wanted = frontends_needed(instances, known, partial(compile_, frontends=known))
-        needs = [each for each in wanted if not lack(each.stage, info) and _is_fit(each, info)]
+        needs = [
+            each for each in wanted if not no_frontend(each.stage, info) and _is_fit(each, info)
+        ]
         if not needs:
             return known
         answers = ask(needs)

@@ -47,7 +47,7 @@ def look(
         opened(options.daemon, display.say, environment) as sites,
     ):
         plan = sites.plan(project, [target], needs=_FOLDERS)
-        used = needed(project, plan)
+        used = needed(project, plan.jobs)
         sites.build(plan, display, *used, lambda job: _steer(job, path, show))
 
 

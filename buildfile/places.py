@@ -10,12 +10,12 @@ from typing import TextIO
 
 from buildfile import faults
 from buildfile.exits import UsageError
-from buildfile.exports import STDOUT, Export, is_layout
+from buildfile.exports import Export, is_layout
 from buildfile.failure import RefusedError
 from buildfile.plan import Job
 from translator.diagnostic import Diagnostic, InvalidCommandError, InvalidFileError
 from translator.span import Span
-from translator.target import Target
+from translator.target import STDOUT, Target
 
 
 def check_places(jobs: Sequence[Job], stdout: TextIO) -> None:

@@ -16,8 +16,7 @@ from buildfile.contexts import ignore_patterns
 from buildfile.draft import Draft
 from buildfile.exports import Export
 from buildfile.failure import RefusedError
-from buildfile.foreign import foreign_platforms
-from buildfile.frontendstages import lack
+from buildfile.lacks import foreign_platforms, no_frontend
 from buildfile.loopback import Loopback
 from daemon_shim import support
 from daemon_shim.info import DaemonInfo
@@ -293,7 +292,7 @@ def _job_refusals(job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:
 
 def _frontend_refusals(job: Job, info: DaemonInfo) -> Iterator[Diagnostic]:
     for stage in stages_made(job.instances).values() if not job.calls else ():
-        if reason := lack(stage, info):
+        if reason := no_frontend(stage, info):
             yield faults.lacks_frontend(stage, reason, info)
 
 

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from buildfile.exports import STDOUT
 from buildfile.ocilayout import BrokenLayoutError, Descriptor, Documents, broken
 from buildfile.route import Way
 from daemon_shim.info import DaemonInfo
 from daemon_shim.registry.served import Document
 from translator.platform import Platform
-from translator.target import Output, Target
+from translator.target import STDOUT, Output, Target
 
 MAX_STATEMENT = 16 << 20
 """Bytes of a statement: far more than that of a large build, and less than daemons read (v0.32)."""

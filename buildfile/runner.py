@@ -18,7 +18,6 @@ from buildfile import faults
 from buildfile.cacheexport import CacheError
 from buildfile.display.base import Display
 from buildfile.exits import Exit
-from buildfile.exports import STDOUT
 from buildfile.failure import BuildFailedError, RefusedError
 from buildfile.plan import Job, Plan
 from buildfile.progress import Outcome, Progress
@@ -39,6 +38,7 @@ from daemon_shim.session.outputs import OutputError
 from translator.compiled import JoinedStep
 from translator.diagnostic import Diagnostic
 from translator.span import Span
+from translator.target import STDOUT
 
 _TICK = 0.1
 _SIDE_BY_SIDE = 32

@@ -15,7 +15,7 @@ from buildfile import serving
 from buildfile.cacheexport import CacheError, CacheExport
 from buildfile.cachefolder import CacheFolder
 from buildfile.caches import options
-from buildfile.exports import STDOUT, Export, is_layout
+from buildfile.exports import Export, is_layout
 from buildfile.ocilayout import LayoutError
 from buildfile.plan import Job
 from buildfile.serving import frontend_folders
@@ -33,6 +33,7 @@ from daemon_shim.session.ingest import Ingest
 from daemon_shim.session.outputs import FileOutput, FolderOutput, Output, StreamOutput
 from daemon_shim.session.service import Service
 from translator.reference import Reference
+from translator.target import STDOUT
 
 if TYPE_CHECKING:
     from buildfile.layoutoutput import LayoutStore

@@ -7,7 +7,7 @@ a run use.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from translator.diagnostic import Diagnostic, InvalidFileError
 from translator.target import Secret, SshAgent
 
 if TYPE_CHECKING:
-    from buildfile.runplan import RunPlan
+    from buildfile.plan import Job
     from daemon_shim.session.auth import Auth
     from daemon_shim.session.service import Service
     from daemon_shim.session.ssh_agent import Agent
@@ -73,10 +73,10 @@ def supplied(project: Project, secrets: Iterable[Secret], agents: Iterable[SshAg
     )
 
 
-def needed(project: Project, plan: RunPlan) -> tuple[list[Secret], list[SshAgent]]:
-    """What a plan's steps ask for."""
-    parts = [part for job in plan.jobs for part in job.parts]
-    wanted = (*(part.secrets for part in parts), *(job.target.secrets for job in plan.jobs))
+def needed(project: Project, jobs: Sequence[Job]) -> tuple[list[Secret], list[SshAgent]]:
+    """What the steps of jobs ask for."""
+    parts = [part for job in jobs for part in job.parts]
+    wanted = (*(part.secrets for part in parts), *(job.target.secrets for job in jobs))
     return named(project, wanted, (part.ssh for part in parts))
 
 

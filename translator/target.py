@@ -12,6 +12,9 @@ from translator.span import Span
 
 Provenance = Literal["min", "max", "false"]
 
+STDOUT = "-"
+"""The place of an output that goes to standard output."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CacheEntry:
@@ -35,7 +38,7 @@ class CacheEntry:
 class Output:
     """One output of a target.
 
-    ``dest`` is an absolute path or ``-`` for standard output, '' where none is given; the types
+    ``dest`` is an absolute path or ``STDOUT``, '' where none is given; the types
     that the daemon keeps have none. ``paths`` limits what is exported, empty for all. ``attrs``
     are the exporter's own, without ``type``, ``dest`` and ``paths``.
     """

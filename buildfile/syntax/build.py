@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from buildfile import faults as app
-from buildfile.foreign import foreign_platforms
+from buildfile.lacks import foreign_platforms, no_frontend
 from buildfile.syntax import answers, faults
 from buildfile.syntax.contexts import ROOT, Contexts
 from buildfile.syntax.files import ClientFiles, ignore_patterns
@@ -166,10 +166,10 @@ class _Work:
         wanted = [each for ref, each in stages_made(instances).items() if ref not in given]
         if not wanted:
             return given
-        from buildfile.frontendstages import NotMadeError, lack, make_all, solved
+        from buildfile.frontendstages import NotMadeError, make_all, solved
 
         client = self.client
-        lacks = [(stage, lack(stage, client.info)) for stage in wanted]
+        lacks = [(stage, no_frontend(stage, client.info)) for stage in wanted]
         refused = [app.lacks_frontend(*each, client.info) for each in lacks if each[1]]
         if refused:
             raise told(refused)

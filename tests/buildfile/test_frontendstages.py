@@ -9,7 +9,8 @@ import pytest
 
 from buildfile.draft import draft
 from buildfile.exports import export
-from buildfile.frontendstages import Answer, NoFrontendError, NotMadeError, lack, make_all
+from buildfile.frontendstages import Answer, NoFrontendError, NotMadeError, make_all
+from buildfile.lacks import no_frontend
 from buildfile.loopback import Loopback
 from buildfile.plan import Plan
 from buildfile.plan import plan as plan_of
@@ -141,7 +142,7 @@ def test_what_the_daemon_cannot_make_is_not_asked_for() -> None:
     whole = instance(docker("a", contexts=(("x", local()),)))
     assert make_all([whole], compile_instances, info, ask) == {}
     assert rounds == []
-    assert lack(docker("a"), info) == ""
+    assert no_frontend(docker("a"), info) == ""
 
 
 def test_all_that_failed_is_told_and_refusals_before_it() -> None:
