@@ -120,8 +120,8 @@ class Session:
         return Steer(builder=build)
 
     def _scene(self, job: Job, client: Client) -> Scene | None:
+        from buildfile.blame import failed_step
         from buildfile.caches import options
-        from buildfile.runner import failed_step
         from daemon_shim import scene
         from daemon_shim.errors import SolveFailedError
         from translator.llb.wrapped import unwrapped

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import TypeAlias
 
 from buildfile import faults
-from buildfile.cacheexport import CacheError
+from buildfile.blame import diagnose
 from buildfile.display.base import Display
 from buildfile.exits import Exit
 from buildfile.failure import BuildFailedError, RefusedError
@@ -35,9 +35,7 @@ from daemon_shim.errors import (
 from daemon_shim.events import Event, VertexEvent
 from daemon_shim.releases import Release
 from daemon_shim.session.outputs import OutputError
-from translator.compiled import JoinedStep
 from translator.diagnostic import Diagnostic
-from translator.span import Span
 from translator.target import STDOUT
 
 _TICK = 0.1
@@ -334,37 +332,12 @@ class Runner:
         return BuildFailedError(dict.fromkeys(found), built)
 
     def _diagnose(self, name: str, error: BaseException) -> Diagnostic:
-        if isinstance(error, SourceFaultError):
-            span = self._place(name, error)
-            return faults.unreadable_source(error.fault.source, str(error), span)
-        if isinstance(error, CacheError):
-            return faults.cache_failed(name, str(error))
-        if isinstance(error, OutputError):
-            return faults.output_failed(name, str(error))
-        if isinstance(error, SolveFailedError):
-            return self._failed_step(name, error)
-        return faults.job_failed(name, str(error))
-
-    def _place(self, name: str, error: SourceFaultError) -> Span | None:
-        """Where the source stands that the daemon was about to read."""
-        vertex = getattr(error.__cause__, "vertex", "")
-        step, _ = _blame(self._jobs[name][0], vertex, ())
-        return next(iter(step.spans), None) if step else None
-
-    def _failed_step(self, name: str, error: SolveFailedError) -> Diagnostic:
         job, share = self._jobs[name]
-        log = self._progress.tail(_marked(error.vertex, share.mark), _LOG_LINES)
-        return failed_step(job, error, log)
-
-
-def failed_step(job: Job, error: SolveFailedError, log: tuple[str, ...] = ()) -> Diagnostic:
-    """Which step of a job failed, and where it stands; ``log`` is the end of what it printed."""
-    step, log = _blame(job, error.vertex, log)
-    shown = step.name if step else _by_builder(error)
-    if not shown:
-        return faults.job_failed(job.name, str(error))
-    spans = step.spans if step else ()
-    return faults.step_failed(shown, str(error), error.exit_code, spans, log)
+        return diagnose(
+            job,
+            error,
+            lambda vertex: self._progress.tail(_marked(vertex, share.mark), _LOG_LINES),
+        )
 
 
 @contextmanager
@@ -403,20 +376,6 @@ def _at_interrupt(
         yield
     finally:
         signal.signal(signal.SIGINT, usual)
-
-
-def _by_builder(error: SolveFailedError) -> str:
-    """A step of a builder's own graph, with its place where the daemon tells it."""
-    place = next((f"{each.file}:{each.start_line}: " for each in error.ranges), "")
-    return f"{place}{error.step}" if error.step else ""
-
-
-def _blame(
-    job: Job, vertex: str, log: tuple[str, ...]
-) -> tuple[JoinedStep | None, tuple[str, ...]]:
-    """The step of a job that a vertex failed in, and what of its log is for the user."""
-    part = next((each for each in job.parts if vertex in each.names), None)
-    return part.failed(vertex, log) if part else (None, log)
 
 
 def _of_daemon(event: Event, daemon: str) -> Event:
