@@ -175,7 +175,7 @@ def foresee(
     wishes = untold(demands, [target.name for target in selected], imagined)
     selectors = [faults.selector_untold(wish, rest, imagined) for wish, rest in wishes]
     warnings = (*made.warnings, *unknown, *selectors)
-    return RunPlan(waves=({"": replace(made, warnings=warnings)},))
+    return RunPlan(plans={"": replace(made, warnings=warnings)})
 
 
 def _check_writable(path: str) -> None:

@@ -22,9 +22,9 @@ class Draft:
     """One job before its images are known: a target's outputs that want the same files.
 
     ``note`` says why it is not one with the job before it, '' where that needs no reason. One that
-    is ``inner`` is made for other jobs, and its target is none of the user's. ``stage`` is what the
-    names of its caches have of the stage that it makes, '' for one that makes what its target is
-    made of.
+    is ``inner`` is made for other jobs, and its target is none of the user's; ``waits_for`` are the
+    names of those that this one uses. ``stage`` is what the names of its caches have of the stage
+    that it makes, '' for one that makes what its target is made of.
     """
 
     target: Target
@@ -33,6 +33,7 @@ class Draft:
     caches_out: tuple[CacheEntry, ...]
     note: str = ""
     inner: bool = False
+    waits_for: tuple[str, ...] = ()
     stage: str = ""
 
 

@@ -42,8 +42,9 @@ class Job:
 
     ``name`` is shown to users, and unique in the plan. Each of ``parts`` is compiled from the one
     of ``instances`` beside it. ``note`` says why the daemon needs this job beside another. One that
-    is ``inner`` is made for other jobs, and its target is none of the user's. Where there are
-    ``calls``, frontends of the daemon make the parts in place of what those say.
+    is ``inner`` is made for other jobs, and its target is none of the user's; ``waits_for`` are the
+    names of those that this one uses. Where there are ``calls``, frontends of the daemon make the
+    parts in place of what those say.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Job:
     calls: tuple[FrontendNeed, ...] = ()
     note: str = ""
     inner: bool = False
+    waits_for: tuple[str, ...] = ()
 
     @property
     def entitlements(self) -> tuple[str, ...]:
@@ -225,6 +227,7 @@ def _job(
         calls=_calls(each, caches.info, fresh=no_cache or target.no_cache),
         note=each.note,
         inner=each.inner,
+        waits_for=each.waits_for,
     )
 
 

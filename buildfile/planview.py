@@ -48,6 +48,7 @@ def _job_data(job: Job, daemon: str) -> dict[str, Any]:
         "target": job.target.name,
         "inner": job.inner,
         "note": job.note,
+        "waits-for": list(job.waits_for),
         "platforms": [_part_data(*each) for each in zip(job.parts, job.instances, strict=True)],
         "outputs": [_output_data(each) for each in job.exports],
         "cache-imports": [_cache_data(each) for each in job.cache_imports],
@@ -144,6 +145,8 @@ def _lines(name: str, plan: Plan, placed: Mapping[str, Placed]) -> Iterator[str]
         yield what + (f" - {job.note}" if job.note else "")
         if named and job.target.name in placed:
             yield f"  on {name}: {placed[job.target.name].why}"
+        if job.waits_for:
+            yield f"  waits for  {', '.join(job.waits_for)}"
         for part, instance in zip(job.parts, job.instances, strict=True):
             stages = (_stage_text(*each) for each in _stages(instance))
             yield f"  for {part.platform}"

@@ -7,12 +7,13 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from types import FrameType
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
 from buildfile import faults
 from buildfile.blame import diagnose
@@ -38,6 +39,9 @@ from daemon_shim.session.outputs import OutputError
 from translator.diagnostic import Diagnostic
 from translator.target import STDOUT
 
+if TYPE_CHECKING:
+    from buildfile.course import Course
+
 _TICK = 0.1
 _SIDE_BY_SIDE = 32
 _MOUNTS_FOR_SEVERAL: Release = (0, 6, 0)
@@ -47,13 +51,12 @@ reads can be gone when another one goes on from it (cache/refs.go; seen on v0.3.
 _OF_JOBS = (SourceFaultError, OutputError, SolveFailedError)
 _LOST = (LostConnectionError, UnreachableError)
 _LOG_LINES = 20
-Follow: TypeAlias = "Callable[[Mapping[str, Solved], Sequence[DaemonError]], Sequence[Share]]"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Share:
-    """What one daemon does at a time. ``mark`` tells its steps from those of other daemons, ''
-    where there is no other.
+    """What one daemon does. ``mark`` tells its steps from those of other daemons, '' where there
+    is no other.
     """
 
     plan: Plan
@@ -70,13 +73,12 @@ class Share:
 class Runner:
     """One run, on one daemon or several. ``run`` may be called once.
 
-    Jobs of one target are all on one daemon, and no two jobs have the same name. ``steer`` gives
-    the builder of each job, where not what the jobs say is to be delivered. ``follow`` hears what
-    came of the jobs that were done last, and of daemons that were lost, whose jobs are done only as
-    far as it hears of them; it gives the jobs that come next, none in the end. Without it, a lost
-    daemon is a failure. ``keep_going`` is whether a failure leaves the other targets alone,
-    ``all_or_nothing`` whether outputs are held until all jobs are done; none may be of those that
-    ``places.check_held`` refuses.
+    ``shares`` are all that the daemons do; what waits for other jobs begins when ``course`` has it
+    planned again. Jobs of one target are all on one daemon, and no two jobs have the same name.
+    ``steer`` gives the builder of each job, where not what the jobs say is to be delivered. Without
+    ``course`` nothing may wait, and a lost daemon is a failure. ``keep_going`` is whether a failure
+    leaves alone what does not wait for it, ``all_or_nothing`` whether outputs are held until all
+    jobs are done; none may be of those that ``places.check_held`` refuses.
     """
 
     def __init__(  # noqa: PLR0913 -- each is a setting of its own, by name
@@ -85,7 +87,7 @@ class Runner:
         supplies: Supplies,
         display: Display,
         steer: Callable[[Job], Steer | None] = lambda job: None,
-        follow: Follow | None = None,
+        course: Course | None = None,
         *,
         keep_going: bool = False,
         all_or_nothing: bool = False,
@@ -97,15 +99,21 @@ class Runner:
         self._supplies = supplies
         self._display = display
         self._steer = steer
-        self._follow = follow
+        self._course = course
         self._jobs: dict[str, tuple[Job, Share]] = {}
+        self._solved: dict[str, Solved] = {}
         self._errors: dict[str, BaseException] = {}
         self._faults: list[Diagnostic] = []
-        self._gone: Set[str] = frozenset()
+        self._lost: dict[str, DaemonError] = {}
         self._began = time.time()
         self._progress = Progress(began=self._began)
-        self._told: queue.SimpleQueue[tuple[str, Event | None]] = queue.SimpleQueue()
+        self._told: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._solvings: dict[str, Solving] = {}
+        self._asked = 0
+        self._begins_no_more = False
+        self._planner = ThreadPoolExecutor(1, "plan")
+        self._pools: dict[Daemon, ThreadPoolExecutor] = {}
+        self._open = ExitStack()
 
     def run(self) -> BuildResult:
         """Build all jobs; the first failure stops the others, or those of its target.
@@ -139,7 +147,7 @@ class Runner:
             ),
         )
         if self._has_failed():
-            raise self._failure(self._errors, result if result.targets else None)
+            raise self._failure(result if result.targets else None)
         return result
 
     def _has_failed(self) -> bool:
@@ -151,14 +159,10 @@ class Runner:
         return [(job, share) for job, share in self._jobs.values() if not job.inner]
 
     def _solve_all(self) -> dict[str, Solved]:
-        solved: dict[str, Solved] = {}
-        shares = self._first
+        """What came of the jobs, in the order of the plan."""
         try:
-            with _exit_at_second_interrupt():
-                while shares:
-                    done, lost = self._solve(shares)
-                    solved |= done
-                    shares = self._next(done, lost)
+            with _exit_at_second_interrupt(), self._planner, self._open:
+                self._do_all()
             if self._all_or_nothing and self._has_failed():
                 return {}
             with _uninterrupted():
@@ -166,22 +170,23 @@ class Runner:
         finally:
             for solving in self._held.values():
                 solving.abandon()
-        return solved
+        return {name: self._solved[name] for name in self._jobs if name in self._solved}
 
-    def _next(self, done: Mapping[str, Solved], lost: Sequence[DaemonError]) -> Sequence[Share]:
-        """What comes next; nothing after a failure of that where it is to keep going."""
+    def _do_all(self) -> None:
+        shares = self._first
         try:
-            shares = self._follow(done, lost) if self._follow else ()
-        except (DaemonError, BuildFailedError, RefusedError) as error:
-            if not self._keep_going:
-                raise
-            if isinstance(error, DaemonError):
-                self._faults.append(faults.daemon_lost(error))
-            else:
-                self._faults += error.diagnostics
-            return ()
-        self._jobs = {name: each for name, each in self._jobs.items() if name not in self._gone}
-        return shares
+            while shares:
+                self._jobs |= {
+                    job.name: (job, share) for share in shares for job in share.plan.jobs
+                }
+                for share in shares:
+                    self._begin(share, [job for job in share.plan.jobs if not job.waits_for])
+                while self._solvings or self._asked:
+                    self._take_in()
+                shares = self._again()
+        except BaseException:
+            self._cancel()
+            raise
 
     def _place_held(self) -> None:
         """Put all in place that was held. Raises BuildFailedError."""
@@ -192,135 +197,169 @@ class Runner:
                 except OutputError as error:
                     raise BuildFailedError([self._diagnose(name, error)]) from error
 
-    def _solve(self, shares: Sequence[Share]) -> tuple[dict[str, Solved], list[DaemonError]]:
-        """Do what the daemons have to do now; what is done, and why daemons were lost."""
-        self._solvings = {
-            job.name: Solving(
+    # --- jobs, each in a thread of its daemon ----------------------------------------------------
+
+    def _begin(self, share: Share, jobs: Iterable[Job]) -> None:
+        """Begin jobs of a daemon. One that is only apart because the daemon wants it follows the
+        one before of its target: what both push to one registry at once can fail there.
+        """
+        if share.daemon not in self._pools:
+            pool = ThreadPoolExecutor(share.most(), "solve")
+            self._pools[share.daemon] = self._open.enter_context(pool)
+        last: dict[str, Future[bool]] = {}
+        for job in jobs:
+            solving = Solving(
                 job,
                 share.daemon,
                 self._supplies,
                 self._listener(job.name, share.mark),
                 self._steer(job),
             )
-            for share in shares
-            for job in share.plan.jobs
-        }
-        self._jobs |= {job.name: (job, share) for share in shares for job in share.plan.jobs}
-        with ExitStack() as pools:
-            try:
-                futures: dict[str, Future[Solved]] = {}
-                for share in shares:
-                    workers = max(1, min(len(share.plan.jobs), share.most()))
-                    pool = pools.enter_context(ThreadPoolExecutor(workers, "solve"))
-                    futures |= self._submitted(share.plan.jobs, pool)
-                self._show_all()
-            except BaseException:
-                self._cancel_all()
-                raise
-        errors = {name: error for name, f in futures.items() if (error := f.exception())}
-        lost = self._lost(errors)
-        failed = {name: error for name, error in errors.items() if self._jobs[name][1] not in lost}
-        if self._keep_going:
-            self._errors |= failed
-        elif failed:
-            raise self._failure(failed)
-        self._gone = errors.keys() - failed.keys()
-        done = {name: future.result() for name, future in futures.items() if name not in errors}
-        return done, list(lost.values())
-
-    def _lost(self, errors: Mapping[str, BaseException]) -> dict[Share, DaemonError]:
-        """The daemons that are gone, if nothing else is wrong with them and others may help."""
-        lost: dict[Share, DaemonError] = {}
-        for name, error in errors.items() if self._follow else ():
-            if isinstance(error, _LOST):
-                lost.setdefault(self._jobs[name][1], error)
-        for name, error in errors.items():
-            if not isinstance(error, (*_LOST, CancelledError)):
-                lost.pop(self._jobs[name][1], None)
-        return lost
-
-    def _submitted(
-        self, jobs: Iterable[Job], pool: ThreadPoolExecutor
-    ) -> dict[str, Future[Solved]]:
-        """Begin the jobs of a daemon. One that is only apart because the daemon wants it follows
-        the one before of its target: what both push to one registry at once can fail there.
-        """
-        futures: dict[str, Future[Solved]] = {}
-        last: dict[str, Future[Solved]] = {}
-        for job in jobs:
+            self._jobs[job.name] = (job, share)
+            self._solvings[job.name] = solving
             before = last.get(job.target.name) if job.note else None
-            future = pool.submit(self._guarded, job.name, before)
-            futures[job.name] = last[job.target.name] = future
-        return futures
+            last[job.target.name] = self._pools[share.daemon].submit(self._do, job, solving, before)
 
-    def _guarded(self, name: str, before: Future[Solved] | None) -> Solved:
+    def _do(self, job: Job, solving: Solving, before: Future[bool] | None) -> bool:
+        """Do a job and tell what came of it; whether it is done."""
+        outcome: Solved | BaseException
         try:
-            if before:
-                wait([before])
-            return self._done(name)
+            if before and not before.result():
+                raise CancelledError("the build was cancelled")
+            outcome = self._done(job, solving)
         except BaseException as error:
-            job, share = self._jobs[name]
-            if self._follow and isinstance(error, _LOST):
-                self._cancel(share.plan.jobs)
-            elif self._keep_going:
-                self._cancel(each for each in share.plan.jobs if each.target is job.target)
-            else:
-                self._cancel_all()
-            raise
-        finally:
-            self._told.put((name, None))
+            outcome = error
+        self._tell(self._ended, job.name, outcome)
+        return isinstance(outcome, Solved)
 
-    def _done(self, name: str) -> Solved:
-        solving, (job, _) = self._solvings[name], self._jobs[name]
-        if not self._all_or_nothing or job.inner:
-            return solving.run()
-        solved = solving.build()
-        self._held[name] = solving
+    def _done(self, job: Job, solving: Solving) -> Solved:
+        if self._all_or_nothing and not job.inner:
+            solved = solving.build()
+            self._held[job.name] = solving
+            return solved
+        solved = solving.run()
+        if self._course and job.inner:
+            self._course.receive(job, solved)
         return solved
-
-    def _cancel(self, jobs: Iterable[Job]) -> None:
-        for job in jobs:
-            self._solvings[job.name].cancel()
-
-    def _cancel_all(self) -> None:
-        for solving in self._solvings.values():
-            solving.cancel()
 
     def _listener(self, name: str, mark: str) -> Callable[[Event], None]:
         if not mark:
-            return lambda event: self._told.put((name, event))
-        return lambda event: self._told.put((name, _of_daemon(event, mark)))
+            return lambda event: self._tell(self._show, name, event)
+        return lambda event: self._tell(self._show, name, _of_daemon(event, mark))
 
-    def _show_all(self) -> None:
-        """Show what the jobs tell until each has told that it ended."""
-        left = len(self._solvings)
-        while left:
-            try:
-                told = [self._told.get(timeout=_TICK)]
-                told += [self._told.get() for _ in range(self._told.qsize())]
-            except queue.Empty:
-                told = []
-            left -= sum(event is None for _, event in told)
-            for name, event in told:
-                self._show(name, event)
-            self._display.tick(time.time())
+    # --- what comes of them, in the thread that displays -----------------------------------------
 
-    def _show(self, name: str, event: Event | None) -> None:
-        if event is None:
-            self._progress.end(name)
-        elif change := self._progress.apply(name, event, time.time()):
+    def _tell(self, act: Callable[..., None], *what: object) -> None:
+        """Have something done in that thread."""
+        self._told.put(partial(act, *what))
+
+    def _take_in(self) -> None:
+        """Do what was told by now, or wait a little for it."""
+        told: list[Callable[[], None]] = []
+        with suppress(queue.Empty):
+            told.append(self._told.get(timeout=_TICK))
+            told += [self._told.get() for _ in range(self._told.qsize())]
+        for act in told:
+            act()
+        self._display.tick(time.time())
+
+    def _show(self, name: str, event: Event) -> None:
+        if change := self._progress.apply(name, event, time.time()):
             self._display.update(change)
+
+    def _ended(self, name: str, outcome: Solved | BaseException) -> None:
+        del self._solvings[name]
+        self._progress.end(name)
+        if isinstance(outcome, Solved):
+            self._solved[name] = outcome
+            if self._jobs[name][0].inner:
+                self._ask()
+        else:
+            self._errors[name] = outcome
+            self._stop(*self._jobs[name], outcome)
+
+    def _stop(self, job: Job, share: Share, error: BaseException) -> None:
+        """Stop what ends with a job: all on a daemon that is lost, else its target, or all."""
+        address = share.daemon.address
+        if self._course and isinstance(error, _LOST):
+            self._lose(address, error)
+        elif self._keep_going:
+            self._cancel(lambda other, _: other.target is job.target)
+        elif address not in self._lost or not isinstance(error, CancelledError):
+            self._begins_no_more = True
+            self._cancel()
+
+    def _lose(self, address: str, error: DaemonError) -> None:
+        """Do without a daemon. What others are at is finished before it is seen what is left."""
+        self._begins_no_more = True
+        self._lost.setdefault(address, error)
+        self._cancel(lambda _, share: share.daemon.address == address)
+
+    def _cancel(self, meant: Callable[[Job, Share], bool] = lambda *_: True) -> None:
+        for name, solving in self._solvings.items():
+            if meant(*self._jobs[name]):
+                solving.cancel()
+
+    # --- what comes next -------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        """Have it planned what can begin by now, beside the display."""
+        if self._course and not self._begins_no_more:
+            self._asked += 1
+            asked = self._planner.submit(self._course.follow)
+            asked.add_done_callback(partial(self._tell, self._planned))
+
+    def _planned(self, asked: Future[Share | None]) -> None:
+        self._asked -= 1
+        try:
+            share = asked.result()
+        except _LOST as error:
+            self._lose(error.address, error)
+        except (DaemonError, BuildFailedError, RefusedError) as error:
+            self._go_on_after(error)
+            self._ask()
+        else:
+            if share and not self._begins_no_more:
+                self._begin(share, share.plan.jobs)
+                self._ask()
+
+    def _again(self) -> Sequence[Share]:
+        """What others do in place of lost daemons. Raises what failed, unless it keeps going."""
+        passed = (*_LOST, CancelledError) if self._lost else ()
+        failed = {name: each for name, each in self._errors.items() if not isinstance(each, passed)}
+        if failed and not self._keep_going:
+            raise self._failure()
+        if not self._lost or not self._course:
+            return ()
+        self._errors = failed
+        try:
+            shares = self._course.again(self._solved, list(self._lost.values()))
+        except (DaemonError, BuildFailedError, RefusedError) as error:
+            self._go_on_after(error)
+            return ()
+        self._jobs = {name: each for name, each in self._jobs.items() if name in self._solved}
+        self._errors, self._faults, self._lost = {}, [], {}
+        self._begins_no_more = False
+        return shares
+
+    def _go_on_after(self, error: DaemonError | BuildFailedError | RefusedError) -> None:
+        """Raise an error that is about no job, unless it keeps going."""
+        if not self._keep_going:
+            raise error
+        if isinstance(error, DaemonError):
+            self._faults.append(faults.daemon_lost(error))
+        else:
+            self._faults += error.diagnostics
 
     # --- failures ------------------------------------------------------------------------------
 
-    def _failure(
-        self, errors: Mapping[str, BaseException], built: BuildResult | None = None
-    ) -> BaseException:
+    def _failure(self, built: BuildResult | None = None) -> BaseException:
         """What went wrong: a bug before all, then failures; the cancelled only heard of it.
 
         A failure that concerns no part of a build file, such as a lost connection, stays what it
         is where there is nothing else to tell.
         """
+        errors = {name: self._errors[name] for name in self._jobs if name in self._errors}
         real = {n: e for n, e in errors.items() if not isinstance(e, CancelledError)} or errors
         for error in real.values():
             if not isinstance(error, (DaemonError, OutputError)):

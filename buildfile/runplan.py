@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -38,21 +38,15 @@ class Order:
 class RunPlan:
     """A run on one daemon or several.
 
-    ``waves`` are what is done one after the other: the plans of the daemons by the names of their
-    stations. ``order`` and ``schedule`` are what they were planned for and by, None for what is not
-    to be built. Targets that no daemon may build are in the placement, and in no plan.
+    ``plans`` are the daemons' by the names of their stations. ``order`` and ``schedule`` are what
+    they were planned for and by, None for what is not to be built. Targets that no daemon may build
+    are in the placement, and in no plan.
     """
 
-    waves: tuple[Mapping[str, Plan], ...]
+    plans: Mapping[str, Plan]
     placement: Placement = field(default_factory=Placement)
     order: Order | None = None
     schedule: Schedule | None = None
-
-    @cached_property
-    def plans(self) -> dict[str, Plan]:
-        """All that each daemon does."""
-        names = dict.fromkeys(name for wave in self.waves for name in wave)
-        return {name: _joined(wave[name] for wave in self.waves if name in wave) for name in names}
 
     @cached_property
     def jobs(self) -> tuple[Job, ...]:
@@ -86,15 +80,3 @@ class RunPlan:
         """Raise RefusedError if it cannot be done."""
         if self.refusals:
             raise RefusedError(self.refusals)
-
-
-def _joined(plans: Iterable[Plan]) -> Plan:
-    several = tuple(plans)
-    return Plan(
-        info=several[0].info,
-        jobs=tuple(job for plan in several for job in plan.jobs),
-        notes=tuple(dict.fromkeys(note for plan in several for note in plan.notes)),
-        refusals=tuple(dict.fromkeys(each for plan in several for each in plan.refusals)),
-        refused=frozenset(name for plan in several for name in plan.refused),
-        warnings=tuple(dict.fromkeys(each for plan in several for each in plan.warnings)),
-    )

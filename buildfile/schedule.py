@@ -1,9 +1,8 @@
-"""In which order a run is built: first what moves to other daemons, then what it moves to.
+"""In which order a run is built: what moves to other daemons before what it moves to.
 
 A stage that one daemon builds and another uses is a leg: a job on its own daemon, whose result
-stands for the stage on the other one (``buildfile.handoff``). Jobs that wait for the same number of
-moves make a wave. Each wave is planned as a whole, and planned again when what it waits for is
-known.
+stands for the stage on the other one (``buildfile.handoff``). A target on its daemon is a stop. All
+is planned before anything is built, and what uses legs again when the last of them is there.
 """
 
 from __future__ import annotations
@@ -11,17 +10,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
-from buildfile import faults
 from buildfile.cachenames import CacheNames, has_name, stage_mark
 from buildfile.draft import Draft, draft, exporting
-from buildfile.failure import BuildFailedError
 from buildfile.plan import Plan
 from buildfile.provenance import is_wanted, not_joined, not_told
 from buildfile.route import route
-from daemon_shim.session.outputs import OutputError
 from translator.cut import counterparts, cut, upto
 from translator.llb.assemble import stages_used
 from translator.platform import Platform
@@ -36,7 +32,7 @@ if TYPE_CHECKING:
     from buildfile.runplan import Order
     from buildfile.site import Site
     from buildfile.solve import Solved
-    from daemon_shim.info import DaemonInfo
+    from translator.project import Project
 
 
 _Names: TypeAlias = Mapping[StageRef, StageRef]
@@ -44,7 +40,7 @@ _Names: TypeAlias = Mapping[StageRef, StageRef]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Leg:
-    """A stage on its way from its daemon ``giver``.
+    """A stage on its way from its daemon, ``station``.
 
     ``instance`` ends with the stage, for ``target`` among others. ``caches`` of that are exported
     with it. ``before`` are the legs of the stages that it uses from elsewhere. ``jobs`` has its job
@@ -53,17 +49,33 @@ class _Leg:
 
     handoff: Handoff
     name: str
-    giver: str
+    station: str
     instance: Instance
     target: Target
     caches: tuple[CacheEntry, ...]
     before: Mapping[StageRef, _Leg]
-    wave: int
     jobs: list[Job] = field(default_factory=list)
+
+    @cached_property
+    def legs(self) -> tuple[_Leg, ...]:
+        """What it waits for."""
+        return tuple(dict.fromkeys(self.before.values()))
 
     def stand_in(self) -> Stage:
         """What stands for the stage where it is used."""
         return self.handoff.stage(self.jobs[-1])
+
+    def drafts(self, project: Project, site: Site) -> Iterator[Draft]:
+        """The job that delivers the stage, and others for caches that the daemon exports apart."""
+        made = self.handoff.draft(_cut(self.instance, self.before), self.target)
+        whole = replace(
+            made,
+            target=replace(made.target, name=self.name),
+            note=self.handoff.route.note,
+            inner=True,
+            stage=stage_mark(self.handoff.ref),
+        )
+        yield from exporting(whole, self.caches, site.daemon.info())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,7 +85,11 @@ class _Stop:
     target: Target
     station: str
     before: Mapping[tuple[StageRef, Platform], Mapping[StageRef, _Leg]]
-    wave: int
+
+    @cached_property
+    def legs(self) -> tuple[_Leg, ...]:
+        """What it waits for."""
+        return tuple(dict.fromkeys(leg for legs in self.before.values() for leg in legs.values()))
 
     @property
     def whole(self) -> dict[Platform, _Leg]:
@@ -82,10 +98,18 @@ class _Stop:
             platform: legs[root] for (root, platform), legs in self.before.items() if root in legs
         }
 
+    def drafts(self, project: Project, site: Site) -> Iterable[Draft]:
+        """Its jobs."""
+        return draft(project, [self.target], site.daemon.info(), site.epoch, self._shaped)
+
+    def _shaped(self, instance: Instance) -> Instance:
+        """An instance with stand-ins for what comes from elsewhere."""
+        return _cut(instance, self.before.get((instance.root, instance.platform), {}))
+
 
 class Schedule:
-    """The waves of a run. ``handoffs`` is only asked for where something moves. ``pool`` are the
-    names of all daemons that the run may use, also of those that do not answer.
+    """All legs and stops of a run. ``handoffs`` is only asked for where something moves. ``pool``
+    are the names of all daemons that the run may use, also of those that do not answer.
     """
 
     def __init__(
@@ -107,49 +131,50 @@ class Schedule:
         self._unique = uuid.uuid4().hex
         self._legs: dict[Handoff, _Leg] = {}
         self._exported: set[tuple[str, StageRef]] = set()
-        self._failed: set[_Leg] = set()
         self._names = set(targets)
-        self._stops = [self._stop(targets[each.target], each) for each in placement.placed]
+        stops = [self._stop(targets[each.target], each) for each in placement.placed]
+        self._all: tuple[_Leg | _Stop, ...] = (*self._legs.values(), *stops)
+        self._there: set[_Leg] = set()
+        self._waiting = [each for each in self._all if each.legs]
 
-    @property
-    def waves(self) -> int:
-        """How many there are, one at least."""
-        stops = [each.wave for each in self._stops]
-        return max([*stops, *(each.wave for each in self._legs.values())], default=0) + 1
+    def plan(self) -> dict[str, Plan]:
+        """What each daemon does in the whole run. Raises as ``Site.plan``."""
+        plans: dict[str, list[Plan]] = {}
+        planned: set[_Leg | _Stop] = set()
+        while waiting := [each for each in self._all if each not in planned]:
+            ready = [each for each in waiting if planned.issuperset(each.legs)]
+            for station in self._sites:
+                if batch := [each for each in ready if each.station == station]:
+                    plans.setdefault(station, []).append(self._plan(station, batch))
+            planned.update(ready)
+        return {station: _joined(each) for station, each in plans.items()}
 
-    def planned(self, wave: int) -> dict[str, Plan]:
-        """What each daemon does in a wave; earlier ones are planned. Raises as ``Site.plan``.
-
-        What waits for something that failed is left out.
+    def receive(self, job: Job, solved: Solved) -> None:
+        """Take what the job of a leg delivered; its others deliver nothing. Raises OutputError. May
+        be called from several threads.
         """
-        legs = [each for each in self._legs.values() if each.wave == wave]
-        self._failed |= {each for each in legs if self._failed.intersection(each.before.values())}
-        legs = [each for each in legs if each not in self._failed]
-        stops = [
-            each
-            for each in self._stops
-            if each.wave == wave
-            and not any(self._failed.intersection(legs.values()) for legs in each.before.values())
-        ]
-        busy = {*(each.giver for each in legs), *(each.station for each in stops)}
-        return {
-            name: self._plan(
-                name,
-                [each for each in legs if each.giver == name],
-                [each for each in stops if each.station == name],
-            )
-            for name in self._sites
-            if name in busy
-        }
+        for leg in self._legs.values():
+            if leg.name == job.name:
+                leg.handoff.receive(job, solved.response)
+                self._there.add(leg)
 
-    def _plan(self, station: str, legs: Sequence[_Leg], stops: Iterable[_Stop]) -> Plan:
+    def follow(self) -> tuple[str, Plan] | None:
+        """What one daemon does next, planned with all that was received; None for nothing as yet.
+
+        Raises as ``Site.plan``, and what could not be planned is left out from then on.
+        """
+        ready = [each for each in self._waiting if self._there.issuperset(each.legs)]
+        if not ready:
+            return None
+        station = ready[0].station
+        batch = [each for each in ready if each.station == station]
+        self._waiting = [each for each in self._waiting if each not in batch]
+        return station, self._plan(station, batch)
+
+    def _plan(self, station: str, batch: Sequence[_Leg | _Stop]) -> Plan:
+        """Plan what a daemon does at a time, so that it shares steps and folders."""
         site = self._sites[station]
-        info = site.daemon.info()
-        drafts = [each for leg in legs for each in _drafts(leg, info)]
-        for stop in stops:
-            shape = partial(_shaped, stop)
-            parts = draft(self._project, [stop.target], info, site.epoch, shape)
-            drafts += [self._attested(stop, each) for each in parts]
+        drafts = [made for each in batch for made in self._drafts(each, site)]
         made = site.plan(
             drafts,
             site.frontends(self._project),
@@ -158,27 +183,21 @@ class Schedule:
             names=self._cache_names(station),
         )
         jobs = {job.name: job for job in made.jobs}
-        for leg in legs:
-            leg.jobs.append(jobs[leg.name])
+        for each in batch:
+            if isinstance(each, _Leg):
+                each.jobs.append(jobs[each.name])
         return made
+
+    def _drafts(self, each: _Leg | _Stop, site: Site) -> Iterator[Draft]:
+        waits_for = tuple(leg.name for leg in each.legs)
+        for made in each.drafts(self._project, site):
+            told = self._attested(each, made) if isinstance(each, _Stop) else made
+            yield replace(told, waits_for=waits_for)
 
     def _cache_names(self, station: str) -> CacheNames:
         if len(self._pool) < 2:
             return CacheNames()
         return CacheNames(daemon=station, pool=self._pool, salt=self._project.name)
-
-    def receive(self, wave: int, solved: Mapping[str, Solved]) -> None:
-        """Take what the jobs of a wave delivered. Raises BuildFailedError."""
-        for leg in self._legs.values():
-            if leg.wave != wave:
-                continue
-            if leg.name not in solved:
-                self._failed.add(leg)
-                continue
-            try:
-                leg.handoff.receive(leg.jobs[-1], solved[leg.name].response)
-            except OutputError as error:
-                raise BuildFailedError([faults.output_failed(leg.name, str(error))]) from error
 
     # --- how platforms were built --------------------------------------------------------------
 
@@ -215,9 +234,9 @@ class Schedule:
         amiss = self._not_joined(export.output)
         told = {each: leg.handoff.provenance for each, leg in stop.whole.items() if not amiss}
         said = (
-            f"the provenance of {platform} is only that it came from {leg.giver}, as {reason}"
+            f"the provenance of {platform} is only that it came from {leg.station}, as {reason}"
             if (reason := amiss or leg.handoff.untold)
-            else f"the provenance of {platform} is that of {leg.giver}"
+            else f"the provenance of {platform} is that of {leg.station}"
             for platform, leg in stop.whole.items()
         )
         return replace(
@@ -235,10 +254,7 @@ class Schedule:
             )
             for instance in self._instances(target, placed)
         }
-        waits = [leg.wave + 1 for legs in before.values() for leg in legs.values()]
-        return _Stop(
-            target=target, station=placed.station, before=before, wave=max(waits, default=0)
-        )
+        return _Stop(target=target, station=placed.station, before=before)
 
     def _instances(self, target: Target, placed: Placed) -> Iterator[Instance]:
         """Only where stages stand apart: else there is nothing to find."""
@@ -301,12 +317,11 @@ class Schedule:
             self._legs[handoff] = _Leg(
                 handoff=handoff,
                 name=self._name(stage),
-                giver=giver,
+                station=giver,
                 instance=instance,
                 target=target,
                 caches=self._caches(target, stage, giver),
                 before=before,
-                wave=max((leg.wave + 1 for leg in before.values()), default=0),
             )
         return self._legs[handoff]
 
@@ -333,23 +348,20 @@ class Schedule:
         return name
 
 
-def _drafts(leg: _Leg, giver: DaemonInfo) -> Iterator[Draft]:
-    """The job that delivers the stage, and others for caches that the daemon exports apart."""
-    given = {ref: each.stand_in() for ref, each in leg.before.items()}
-    made = leg.handoff.draft(cut(leg.instance, given), leg.target)
-    whole = replace(
-        made,
-        target=replace(made.target, name=leg.name),
-        note=leg.handoff.route.note,
-        inner=True,
-        stage=stage_mark(leg.handoff.ref),
-    )
-    yield from exporting(whole, leg.caches, giver)
-
-
-def _shaped(stop: _Stop, instance: Instance) -> Instance:
-    """An instance of a target with stand-ins for what comes from elsewhere."""
-    before = stop.before.get((instance.root, instance.platform), {})
+def _cut(instance: Instance, before: Mapping[StageRef, _Leg]) -> Instance:
+    """An instance with what stands for the stages that come from elsewhere."""
     if not before:
         return instance
-    return cut(instance, {ref: each.stand_in() for ref, each in before.items()})
+    return cut(instance, {ref: leg.stand_in() for ref, leg in before.items()})
+
+
+def _joined(plans: Sequence[Plan]) -> Plan:
+    """What a daemon does one after the other."""
+    return Plan(
+        info=plans[0].info,
+        jobs=tuple(job for plan in plans for job in plan.jobs),
+        notes=tuple(dict.fromkeys(note for plan in plans for note in plan.notes)),
+        refusals=tuple(dict.fromkeys(each for plan in plans for each in plan.refusals)),
+        refused=frozenset(name for plan in plans for name in plan.refused),
+        warnings=tuple(dict.fromkeys(each for plan in plans for each in plan.warnings)),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from buildfile.cachenames import CacheNames
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from buildfile.plan import Plan
     from daemon_shim.client import Daemon
     from daemon_shim.session.auth import Auth
+    from translator.compiled import ImageNeed, ResolvedImage
     from translator.project import Project
 
 EPOCH = "SOURCE_DATE_EPOCH"
@@ -28,7 +29,8 @@ class Site:
 
     ``environment`` are the variables that count, ``logins`` those at registries. ``search`` looks
     caches up for all daemons of the run. ``handoff`` is a place in a registry that it reaches,
-    through which results may come from other daemons, or ''.
+    through which results may come from other daemons, or ''. ``images`` are those that were
+    resolved: what is planned again begins with the same.
     """
 
     daemon: Daemon
@@ -37,6 +39,7 @@ class Site:
     logins: Auth
     search: CacheSearch
     handoff: str = ""
+    images: dict[ImageNeed, ResolvedImage] = field(default_factory=dict)
 
     @property
     def epoch(self) -> str:
@@ -85,7 +88,9 @@ class Site:
             self.daemon,
             services=[self.logins],
             client=RegistryClient(self.logins.login),
+            known=self.images,
         )
+        self.images.update(images)
         made = plan(
             drafts,
             self.daemon.info(),

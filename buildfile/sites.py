@@ -104,12 +104,11 @@ class Sites:
             )
             try:
                 schedule = Schedule(order, placement, self.open_, self.handoffs, pool)
-                waves = tuple(schedule.planned(wave) for wave in range(schedule.waves))
+                plans = schedule.plan()
             except DaemonError as error:
                 stations = without(stations, error)
                 continue
-            run = RunPlan(waves=waves, placement=placement, order=order, schedule=schedule)
-            plans = run.plans
+            run = RunPlan(plans=plans, placement=placement, order=order, schedule=schedule)
             refused = {
                 each.target: avoid.get(each.target, frozenset()) | {each.station}
                 for each in placement.placed
@@ -193,7 +192,7 @@ class Sites:
             supplies,
             display,
             lambda job: None if job.inner else steer(job),
-            course.follow,
+            course,
             keep_going=keep_going,
             all_or_nothing=all_or_nothing,
         ).run()

@@ -54,8 +54,8 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **gi
         with opened(choice, lambda text: click.echo(text, err=True), os.environ) as sites:
             made = sites.plan(project, selected, pins=pins_of(given["places"]))
             search = sites.search
-    waves = ({n: searched(p, search, every=True) for n, p in wave.items()} for wave in made.waves)
-    made = replace(made, waves=tuple(waves))
+    plans = {name: searched(p, search, every=True) for name, p in made.plans.items()}
+    made = replace(made, plans=plans)
     if format_ == "json":
         click.echo(json.dumps(planview.as_json(made), indent=2))
     else:

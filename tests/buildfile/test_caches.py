@@ -210,12 +210,12 @@ stages: {s: {from: scratch}}
 cache: {export: ['type=local,dest=c', 'type=local,dest=c,tag=${target}', 'r/c:1', 'type=inline']}
 targets: {a: {stage: s}, b: {stage: s}}
 """
-    together = [{"x": planned(tmp_path, text, V32, "a", "b")}]
-    apart = [{name: planned(tmp_path, text, V32, name) for name in ("a", "b")}]
+    together = {"x": planned(tmp_path, text, V32, "a", "b")}
+    apart = {name: planned(tmp_path, text, V32, name) for name in ("a", "b")}
     told = [
         each
-        for waves in (together, apart)
-        for each in RunPlan(waves=tuple(waves)).warnings
+        for plans in (together, apart)
+        for each in RunPlan(plans=plans).warnings
         if each.code == "cache-replaced"
     ]
     assert {each.message for each in told} == {
@@ -244,7 +244,7 @@ def test_daemons_do_not_replace_each_others_caches_unless_told_to(
         name: planned(tmp_path, text, V32, target, names=replace(POOL, daemon=name))
         for name, target in (("a", "t"), ("b", "u"))
     }
-    told = [each.hint for each in RunPlan(waves=(plans,)).warnings if each.code == "cache-replaced"]
+    told = [each.hint for each in RunPlan(plans=plans).warnings if each.code == "cache-replaced"]
     exports = [cache for plan in plans.values() for cache in plan.jobs[0].cache_exports]
     assert [each.tag for each in exports] == ["latest-a", "", "latest-b", ""]
     assert all("by-daemon" not in each.option.attrs for each in exports if each.option)
@@ -258,7 +258,7 @@ def test_daemons_do_not_replace_each_others_caches_unless_told_to(
 
 def test_on_one_daemon_targets_still_replace_each_others_caches(tmp_path: Path) -> None:
     plan = planned(tmp_path, EXPORTED % "true", V32, "t", "u", names=POOL)
-    told = [each.code for each in RunPlan(waves=({"a": plan},)).warnings]
+    told = [each.code for each in RunPlan(plans={"a": plan}).warnings]
     assert told == ["cache-replaced"] * 2
 
 

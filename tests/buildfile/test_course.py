@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from buildfile.course import Course
+from buildfile.failure import RefusedError
 from buildfile.placement import Station
 from buildfile.runplan import Order, RunPlan
 from buildfile.sites import station
@@ -52,7 +53,7 @@ class FakeSites:
         self.asked.append(names)
         first = next(each.name for each in stations if each.workers)
         made = planned(self.folder, TEXT, OLD, *names)
-        return RunPlan(waves=({first: made},), order=order)
+        return RunPlan(plans={first: made}, order=order)
 
 
 def course(folder: Path, said: Said) -> tuple[Course, FakeSites]:
@@ -68,18 +69,29 @@ def lost(name: str) -> DaemonError:
     return LostConnectionError("it went away", address=f"unix:///{name}")
 
 
-def test_a_run_of_one_wave_ends_after_it(tmp_path: Path) -> None:
+def test_where_nothing_moves_nothing_follows(tmp_path: Path) -> None:
     made, _ = course(tmp_path, said := Said())
     (share,) = made.begin()
     assert [job.name for job in share.plan.jobs] == ["a", "a (2)", "b"] and share.mark == "one"
     assert said.lines == ["on one (unix:///test.sock): a, b"]
-    assert made.follow(dict.fromkeys(("a", "a (2)", "b")), []) == []  # type: ignore[arg-type]
+    assert made.follow() is None
+
+
+def test_what_follows_is_refused_where_the_daemon_cannot_do_it(tmp_path: Path) -> None:
+    text = TEXT.replace("type: tar, dest: 2.tar", "type: image, name: x, compression: zstd")
+    plan = planned(tmp_path, text, OLD, "a")
+    schedule: Any = type("Schedule", (), {"follow": lambda _: ("one", plan)})()
+    sites: Any = FakeSites(tmp_path, (station("one", "unix:///one", OLD.workers),))
+    run = RunPlan(plans={"one": plan}, schedule=schedule)
+    display: Any = Said()
+    with pytest.raises(RefusedError):
+        Course(sites, run, display).follow()
 
 
 def test_what_a_lost_daemon_did_not_build_is_planned_for_another(tmp_path: Path) -> None:
     made, sites = course(tmp_path, said := Said())
     made.begin()
-    (share,) = made.follow({"a": None, "a (2)": None}, [lost("one")])  # type: ignore[dict-item]
+    (share,) = made.again(["a", "a (2)"], [lost("one")])
     assert sites.asked == [["a", "b"], ["b"]]
     assert share.mark == "two" and [job.name for job in share.plan.jobs] == ["b"]
     assert said.lines[1] == (
@@ -91,18 +103,18 @@ def test_a_target_of_which_a_part_is_there_is_not_built_twice(tmp_path: Path) ->
     made, _ = course(tmp_path, Said())
     made.begin()
     with pytest.raises(LostConnectionError):
-        made.follow({"a": None}, [lost("one")])  # type: ignore[dict-item]
+        made.again(["a"], [lost("one")])
 
 
 def test_the_last_daemon_that_is_lost_ends_the_run(tmp_path: Path) -> None:
     made, _ = course(tmp_path, Said())
     made.begin()
     with pytest.raises(LostConnectionError):
-        made.follow({}, [lost("one"), lost("two")])
+        made.again([], [lost("one"), lost("two")])
 
 
 def test_a_daemon_that_is_none_of_the_run_is_no_loss_to_go_on_from(tmp_path: Path) -> None:
     made, _ = course(tmp_path, Said())
     made.begin()
     with pytest.raises(LostConnectionError):
-        made.follow({}, [lost("three")])
+        made.again([], [lost("three")])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from daemon_shim import ages
@@ -45,6 +46,15 @@ def test_a_plan_as_data(tmp_path: Path) -> None:
     assert image["outputs"][0]["attrs"] == {"name": "docker.io/x/y:latest", "push": "true"}
     assert local["outputs"][0]["dest"] == f"{tmp_path}/out"
     assert data["refusals"] == [] and data["warnings"] == []
+
+
+def test_a_plan_tells_what_a_job_waits_for(tmp_path: Path) -> None:
+    made = planned(tmp_path, TEXT, info((0, 13, 0)))
+    first, second = made.jobs
+    names = ("stage one", "stage two")
+    plan = replace(made, jobs=(replace(first, waits_for=names), second))
+    assert as_text(plan).count("  waits for  stage one, stage two\n") == 1
+    assert [each["waits-for"] for each in as_json(plan)["jobs"]] == [[*names], []]
 
 
 def test_a_plan_tells_the_selector_of_a_stage(tmp_path: Path) -> None:

@@ -5,94 +5,88 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from buildfile import runner
-from buildfile.display.base import Display
 from buildfile.failure import BuildFailedError, RefusedError
 from buildfile.plan import Job, Plan
-from buildfile.progress import Change, Outcome, Summary
+from buildfile.progress import Outcome
 from buildfile.runner import Runner, Share
 from buildfile.solve import Solved, SourceFaultError
-from daemon_shim.errors import CancelledError, DaemonError, LostConnectionError, SolveFailedError
-from daemon_shim.events import Event, LogEvent, VertexEvent
+from daemon_shim.errors import DaemonError, LostConnectionError, SolveFailedError
+from daemon_shim.events import LogEvent, VertexEvent
 from daemon_shim.session.filesync import SourceFault
 from daemon_shim.session.outputs import OutputError
 from tests.buildfile.projects import planned
+from tests.buildfile.scripted import HANG, FakeSolving, Script, Seen, done, failed, raises, stopped
 from tests.daemon_shim.infos import info
 from translator.diagnostic import Diagnostic
 
 TEXT = """version: 1
 stages:
   s: {from: scratch, steps: [{write: {path: /a, text: a}}]}
-targets: {a: {stage: s}, b: {stage: s}, c: {stage: s}}
+targets: {a: {stage: s}, b: {stage: s}, c: {stage: s}, d: {stage: s}}
 """
-HANG = 30.0
-Tell = Callable[[Event], None]
-
-
-class FakeSolving:
-    """A job by script, which may wait for ``cancelled``."""
-
-    scripts: Mapping[str, Callable[[FakeSolving], Solved]] = {}
-
-    def __init__(self, job: Job, daemon: Any, supplies: Any, tell: Tell, steer: Any) -> None:
-        self.job = job
-        self.tell = tell
-        self.cancelled = threading.Event()
-        self.ends: list[str] = []
-
-    def build(self) -> Solved:
-        return self.run()
-
-    def place(self) -> None:
-        self.ends.append("placed")
-
-    def abandon(self) -> None:
-        self.ends.append("abandoned")
-
-    def run(self) -> Solved:
-        return self.scripts[self.job.name](self)
-
-    def cancel(self) -> None:
-        self.cancelled.set()
 
 
 class FakeDaemon:
-    address = "unix:///test.sock"
     max_parallel: int | None = None
+
+    def __init__(self, name: str) -> None:
+        self.address = f"unix:///{name}.sock"
 
 
 def share(plan: Plan, mark: str = "") -> Share:
-    daemon: Any = FakeDaemon()
+    daemon: Any = FakeDaemon(mark or "test")
     return Share(mark=mark, plan=plan, daemon=daemon)
 
 
-class Seen(Display):
-    def __init__(self) -> None:
-        self.changes: list[Change] = []
-        self.said: list[str] = []
-        self.summaries: list[Summary | None] = []
-        self.ticked = threading.Event()
+class FakeCourse:
+    """Gives the shares by script, one after each job that was received.
 
-    def update(self, change: Change) -> None:
-        self.changes.append(change)
+    ``heard`` are those jobs, ``asked`` what was built when a daemon was lost.
+    """
 
-    def tick(self, now: float) -> None:
-        self.ticked.set()
+    def __init__(self, *shares: Share | Exception, again: Share | Exception | None = None) -> None:
+        self._shares = [*shares]
+        self._again = again
+        self.heard: list[str] = []
+        self.asked: list[tuple[list[str], list[DaemonError]]] = []
 
-    def say(self, text: str) -> None:
-        self.said.append(text)
+    def receive(self, job: Job, solved: Solved) -> None:
+        self.heard.append(job.name)
 
-    def close(self, summary: Summary | None) -> None:
-        self.summaries.append(summary)
+    def follow(self) -> Share | None:
+        if not self._shares:
+            return None
+        share = self._shares.pop(0)
+        if isinstance(share, Exception):
+            raise share
+        return share
+
+    def again(self, built: Collection[str], lost: Sequence[DaemonError]) -> list[Share]:
+        self.asked.append((list(built), list(lost)))
+        assert self._again, lost
+        if isinstance(self._again, Exception):
+            raise self._again
+        return [self._again]
 
 
-Script = Callable[[FakeSolving], Solved]
+def inner(made: Share) -> Share:
+    """The same, with jobs whose results others wait for."""
+    jobs = tuple(replace(job, inner=True) for job in made.plan.jobs)
+    return replace(made, plan=replace(made.plan, jobs=jobs))
+
+
+def waiting(made: Share, *names: str) -> Share:
+    """The same, with jobs that wait for others."""
+    jobs = tuple(replace(job, waits_for=names) for job in made.plan.jobs)
+    return replace(made, plan=replace(made.plan, jobs=jobs))
 
 
 @pytest.fixture
@@ -105,26 +99,6 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple[
         return made, seen, plan
 
     return start
-
-
-def done(_: FakeSolving) -> Solved:
-    return Solved(response={}, files=("/out",))
-
-
-def stopped(solving: FakeSolving) -> Solved:
-    assert solving.cancelled.wait(HANG)
-    raise CancelledError("the build was cancelled")
-
-
-def raises(error: BaseException) -> Script:
-    def script(_: FakeSolving) -> Solved:
-        raise error
-
-    return script
-
-
-def failed(message: str = "no space", vertex: str = "") -> SolveFailedError:
-    return SolveFailedError(message, code="UNKNOWN", vertex=vertex)
 
 
 def test_all_jobs_end_well(run: Any) -> None:
@@ -182,11 +156,8 @@ def test_what_a_daemon_wants_apart_is_done_one_after_the_other(
 def test_what_follows_a_failure_never_begins(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def late(solving: FakeSolving) -> Solved:
-        assert solving.cancelled.is_set()
-        return stopped(solving)
-
-    monkeypatch.setattr(FakeSolving, "scripts", {"a": raises(failed()), "a (2)": late})
+    scripts = {"a": raises(failed()), "a (2)": raises(AssertionError("it began"))}
+    monkeypatch.setattr(FakeSolving, "scripts", scripts)
     monkeypatch.setattr(runner, "Solving", FakeSolving)
     plan = planned(tmp_path, TWICE, info((0, 8, 0)), "a")
     with pytest.raises(BuildFailedError) as error:
@@ -434,97 +405,300 @@ def test_a_failure_on_one_daemon_stops_the_others_and_has_its_place_and_log(
     assert told.log == ("no room",)
 
 
-def test_what_follows_hears_what_was_built_before(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.fixture
+def shares(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[Share]]:
+    """A share for each script, with the job of that name, on a daemon of that name."""
+
+    def made(**scripts: Script) -> list[Share]:
+        monkeypatch.setattr(FakeSolving, "scripts", scripts)
+        monkeypatch.setattr(runner, "Solving", FakeSolving)
+        known = info((0, 32, 0))
+        return [share(planned(tmp_path, TEXT, known, name), name) for name in scripts]
+
+    return made
+
+
+def start(
+    shares: Sequence[Share], course: FakeCourse, seen: Seen | None = None, **settings: bool
+) -> Runner:
+    nothing: Any = None
+    follows: Any = course
+    return Runner(shares, nothing, seen or Seen(), course=follows, **settings)
+
+
+def test_what_waits_begins_when_it_is_planned_again(shares: Any) -> None:
+    first, then = shares(a=done, b=done)
+    course = FakeCourse(then)
+    result = start([inner(first), waiting(then, "a")], course).run()
+    assert course.heard == ["a"] and set(result.targets) == {"b"}
+
+
+def test_what_waits_is_held_up_by_nothing_else(shares: Any) -> None:
+    """It ends before what began with the run."""
+    ended = threading.Event()
+
+    def slow(solving: FakeSolving) -> Solved:
+        assert ended.wait(HANG)
+        return done(solving)
+
+    def last(solving: FakeSolving) -> Solved:
+        ended.set()
+        return done(solving)
+
+    a, b, c = shares(a=slow, b=done, c=last)
+    result = start([inner(a), inner(b), waiting(c, "b")], FakeCourse(c)).run()
+    assert set(result.targets) == {"c"}
+
+
+def test_what_was_built_stands_in_the_order_of_the_plan(shares: Any) -> None:
+    """Its notes, too: ``c`` is last to end, and ``a`` ends before it."""
+    other = threading.Event()
+
+    def noted(solving: FakeSolving) -> Solved:
+        name = solving.job.name
+        if name == "b":
+            other.set()
+        elif name == "c":
+            assert other.wait(HANG)
+        return Solved(response={}, files=(), notes=(f"of {name}",))
+
+    a, b, c = shares(a=noted, b=noted, c=noted)
+    seen = Seen()
+    made = start([waiting(c, "a"), b, inner(a)], FakeCourse(c), seen)
+    assert [*made.run().targets] == ["c", "b"]
+    assert seen.said == ["warning: of c", "warning: of b", "warning: of a"]
+
+
+def test_a_daemon_gets_no_more_at_once_for_what_follows(
+    shares: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, then = (
-        share(planned(tmp_path, TEXT, info((0, 32, 0)), name), name) for name in ("a", "b")
-    )
-    waiting, heard = [[then], []], []
+    under_way = threading.Lock()
+    planned_again = threading.Event()
 
-    def follow(solved: Mapping[str, Solved], lost: Sequence[DaemonError]) -> list[Share]:
-        heard.append(list(solved))
-        return waiting.pop(0)
+    def alone(solving: FakeSolving) -> Solved:
+        assert under_way.acquire(blocking=False)
+        assert planned_again.wait(HANG)
+        under_way.release()
+        return done(solving)
 
-    monkeypatch.setattr(FakeSolving, "scripts", {"a": done, "b": done})
-    monkeypatch.setattr(runner, "Solving", FakeSolving)
-    result = Runner([first], None, Seen(), follow=follow).run()  # type: ignore[arg-type]
-    assert heard == [["a"], ["b"]] and set(result.targets) == {"a", "b"}
+    class Watched(FakeCourse):
+        def follow(self) -> Share | None:
+            share = super().follow()
+            if not share:  # what was given before has begun
+                planned_again.set()
+            return share
+
+    monkeypatch.setattr(FakeDaemon, "max_parallel", 1)
+    a, b, c = shares(a=done, b=alone, c=alone)
+    b = replace(b, daemon=c.daemon)
+    result = start([inner(a), b, waiting(c, "a")], Watched(c)).run()
+    assert set(result.targets) == {"b", "c"}
 
 
-def test_what_would_follow_a_failure_is_not_asked_for(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def follow(solved: Mapping[str, Solved], lost: Sequence[DaemonError]) -> list[Share]:
-        raise AssertionError(solved)
-
-    monkeypatch.setattr(FakeSolving, "scripts", {"a": raises(failed())})
-    monkeypatch.setattr(runner, "Solving", FakeSolving)
-    first = share(planned(tmp_path, TEXT, info((0, 32, 0)), "a"))
+def test_what_would_follow_a_failure_is_not_asked_for(shares: Any) -> None:
+    a, b = shares(a=raises(failed()), b=done)
+    course = FakeCourse(AssertionError("it was asked for"))
     with pytest.raises(BuildFailedError):
-        Runner([first], None, Seen(), follow=follow).run()  # type: ignore[arg-type]
+        start([inner(a), waiting(b, "a")], course).run()
 
 
-def test_a_lost_daemon_is_told_of_and_the_others_go_on(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_what_was_planned_while_another_failed_never_begins(shares: Any) -> None:
+    planning, ended = threading.Event(), threading.Event()
+
+    def fails(solving: FakeSolving) -> Solved:
+        assert planning.wait(HANG)
+        raise failed()
+
+    def last(solving: FakeSolving) -> Solved:
+        try:
+            return stopped(solving)
+        finally:
+            ended.set()
+
+    class Slow(FakeCourse):
+        def follow(self) -> Share | None:
+            planning.set()
+            assert ended.wait(HANG)
+            return super().follow()
+
+    a, b, c, d = shares(a=done, b=fails, c=last, d=raises(AssertionError("it began")))
+    with pytest.raises(BuildFailedError) as error:
+        start([inner(a), b, c, waiting(d, "a")], Slow(d)).run()
+    assert [each.message for each in error.value.diagnostics] == ["b failed: no space"]
+
+
+@pytest.mark.parametrize(
+    "error", [RefusedError([]), BuildFailedError([]), DaemonError("gone"), ZeroDivisionError()]
+)
+def test_an_error_of_what_follows_stops_the_rest_and_is_raised(
+    shares: Any, error: Exception
 ) -> None:
-    gone = LostConnectionError("it went away", address="unix:///one.sock")
+    a, b = shares(a=done, b=stopped)
+    with pytest.raises(type(error)) as caught:
+        start([inner(a), b], FakeCourse(error)).run()
+    assert caught.value is error
+
+
+def test_an_interrupt_while_it_is_planned_what_follows_stops_all(shares: Any) -> None:
+    cancelled = threading.Event()
+
+    class Interrupted(FakeCourse):
+        def follow(self) -> Share | None:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert cancelled.wait(HANG)
+            return super().follow()
+
+    def stops(solving: FakeSolving) -> Solved:
+        try:
+            return stopped(solving)
+        finally:
+            cancelled.set()
+
+    a, b, c = shares(a=done, b=stops, c=raises(AssertionError("it began")))
+    with pytest.raises(KeyboardInterrupt):
+        start([inner(a), b, waiting(c, "a")], Interrupted(c)).run()
+
+
+def test_the_display_goes_on_while_it_is_planned_what_follows(shares: Any) -> None:
+    seen = Seen()
+
+    class Slow(FakeCourse):
+        def follow(self) -> Share | None:
+            seen.ticked.clear()
+            assert seen.ticked.wait(HANG)
+            return super().follow()
+
+    a, b = shares(a=done, b=done)
+    result = start([inner(a), waiting(b, "a")], Slow(b), seen).run()
+    assert set(result.targets) == {"b"}
+
+
+def test_a_result_that_cannot_be_received_is_a_failure_of_its_job(shares: Any) -> None:
+    class Full(FakeCourse):
+        def receive(self, job: Job, solved: Solved) -> None:
+            raise OutputError("no space left", dest="/x")
+
+    a, b = shares(a=done, b=stopped)
+    with pytest.raises(BuildFailedError) as error:
+        start([inner(a), b], Full()).run()
+    assert [each.message for each in error.value.diagnostics] == [
+        "the output of a could not be written: /x: no space left"
+    ]
+
+
+# --- daemons that are lost -----------------------------------------------------------------------
+
+
+def gone(name: str) -> LostConnectionError:
+    return LostConnectionError("it went away", address=f"unix:///{name}.sock")
+
+
+def test_a_lost_daemon_is_told_of_and_the_others_go_on(shares: Any) -> None:
     cut = threading.Event()
 
     def lost(solving: FakeSolving) -> Solved:
         cut.set()
-        raise gone
+        raise gone("a")
 
     def goes_on(solving: FakeSolving) -> Solved:
-        cut.wait(HANG)
+        assert cut.wait(HANG)
+        FakeSolving.scripts = {**FakeSolving.scripts, "a": done}
         assert not solving.cancelled.wait(0.1)
         return done(solving)
 
-    heard: list[tuple[list[str], list[DaemonError]]] = []
-    again = share(planned(tmp_path, TEXT, info((0, 32, 0)), "a"), "two")
-
-    def follow(solved: Mapping[str, Solved], lost: Sequence[DaemonError]) -> list[Share]:
-        heard.append((list(solved), list(lost)))
-        FakeSolving.scripts = {"a": done}
-        return [again] if len(heard) == 1 else []
-
-    monkeypatch.setattr(FakeSolving, "scripts", {"a": lost, "b": goes_on})
-    monkeypatch.setattr(runner, "Solving", FakeSolving)
-    shares = [
-        share(planned(tmp_path, TEXT, info((0, 32, 0)), name), daemon)
-        for name, daemon in (("a", "one"), ("b", "two"))
+    a, b = shares(a=lost, b=goes_on)
+    course = FakeCourse(again=replace(a, daemon=b.daemon))
+    result = start([a, b], course).run()
+    ((built, (error,)),) = course.asked
+    assert built == ["b"] and error.address == a.daemon.address
+    assert [(each.target, each.daemon) for each in result.targets.values()] == [
+        ("b", b.daemon.address),
+        ("a", b.daemon.address),
     ]
-    result = Runner(shares, None, Seen(), follow=follow).run()  # type: ignore[arg-type]
-    assert heard == [(["b"], [gone]), (["a"], [])]
-    assert set(result.targets) == {"a", "b"}
 
 
-def test_a_failure_on_a_lost_daemon_stays_a_failure(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def follow(solved: Mapping[str, Solved], lost: Sequence[DaemonError]) -> list[Share]:
-        raise AssertionError(lost)
+def test_what_was_cancelled_on_a_lost_daemon_stops_no_other(shares: Any) -> None:
+    """The others go on after it was told of."""
+    told = threading.Event()
 
+    def heard(solving: FakeSolving) -> Solved:
+        try:
+            return stopped(solving)
+        finally:
+            FakeSolving.scripts = dict.fromkeys("ab", done)
+            told.set()
+
+    def goes_on(solving: FakeSolving) -> Solved:
+        assert told.wait(HANG)
+        assert not solving.cancelled.wait(0.1)
+        return done(solving)
+
+    a, b, c = shares(a=raises(gone("a")), b=heard, c=goes_on)
+    again = replace(c, plan=replace(a.plan, jobs=(*a.plan.jobs, *b.plan.jobs)))
+    result = start([a, replace(b, daemon=a.daemon), c], FakeCourse(again=again)).run()
+    assert set(result.targets) == {"a", "b", "c"}
+
+
+def test_nothing_more_begins_before_it_is_known_what_was_lost(shares: Any) -> None:
+    cut = threading.Event()
+
+    def lost(solving: FakeSolving) -> Solved:
+        FakeSolving.scripts = {**FakeSolving.scripts, "a": done, "c": done}
+        cut.set()
+        raise gone("a")
+
+    def late(solving: FakeSolving) -> Solved:
+        assert cut.wait(HANG)
+        return done(solving)
+
+    a, b, c = shares(a=lost, b=late, c=raises(AssertionError("it began")))
+    again = replace(b, plan=replace(b.plan, jobs=(*a.plan.jobs, *c.plan.jobs)))
+    course = FakeCourse(AssertionError("it was asked for"), again=again)
+    result = start([a, inner(b), waiting(c, "b")], course).run()
+    assert [built for built, _ in course.asked] == [["b"]] and set(result.targets) == {"a", "c"}
+
+
+def test_what_waits_follows_when_a_daemon_was_lost_too(shares: Any) -> None:
+    class Anew(FakeCourse):
+        def again(self, built: Collection[str], lost: Sequence[DaemonError]) -> list[Share]:
+            FakeSolving.scripts = dict.fromkeys("ab", done)
+            return [inner(a), waiting(b, "a")]
+
+    a, b = shares(a=raises(gone("a")), b=done)
+    assert set(start([inner(a), waiting(b, "a")], Anew(b)).run().targets) == {"b"}
+
+
+def test_a_daemon_that_is_lost_while_it_is_planned_for_is_done_without(shares: Any) -> None:
+    a, b = shares(a=done, b=done)
+    course = FakeCourse(gone("b"), again=replace(b, daemon=a.daemon))
+    result = start([inner(a), waiting(b, "a")], course).run()
+    ((built, (error,)),) = course.asked
+    assert built == ["a"] and error.address == b.daemon.address
+    assert result.targets["b"].daemon == a.daemon.address
+
+
+def test_a_failure_on_a_lost_daemon_stays_a_failure(shares: Any) -> None:
     failing = threading.Event()
 
     def lost(solving: FakeSolving) -> Solved:
-        failing.wait(HANG)
-        raise LostConnectionError("it went away", address="unix:///one.sock")
+        assert failing.wait(HANG)
+        raise gone("a")
 
     def fails(solving: FakeSolving) -> Solved:
         failing.set()
         raise failed()
 
-    monkeypatch.setattr(FakeSolving, "scripts", {"a": lost, "b": fails})
-    monkeypatch.setattr(runner, "Solving", FakeSolving)
-    both = share(planned(tmp_path, TEXT, info((0, 32, 0)), "a", "b"))
+    a, b = shares(a=lost, b=fails)
+    course = FakeCourse()
     with pytest.raises(BuildFailedError):
-        Runner([both], None, Seen(), follow=follow).run()  # type: ignore[arg-type]
+        start([a, replace(b, daemon=a.daemon)], course).run()
+    assert not course.asked
 
 
-def test_with_keep_going_the_other_targets_are_finished_and_all_failures_told(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+# --- to keep going -------------------------------------------------------------------------------
+
+
+def test_with_keep_going_the_other_targets_are_finished_and_all_failures_told(shares: Any) -> None:
     ended = threading.Event()
 
     def fails(solving: FakeSolving) -> Solved:
@@ -532,73 +706,80 @@ def test_with_keep_going_the_other_targets_are_finished_and_all_failures_told(
         raise failed()
 
     def late(solving: FakeSolving) -> Solved:
-        ended.wait(HANG)
+        assert ended.wait(HANG)
         assert not solving.cancelled.wait(0.1)
         return done(solving)
 
-    heard: list[list[str]] = []
-
-    def follow(solved: Mapping[str, Solved], lost: Sequence[DaemonError]) -> list[Share]:
-        heard.append(list(solved))
-        return []
-
-    monkeypatch.setattr(FakeSolving, "scripts", {"a": fails, "b": late, "c": fails})
-    monkeypatch.setattr(runner, "Solving", FakeSolving)
-    shares = [share(planned(tmp_path, TEXT, info((0, 32, 0)), "a", "b", "c"))]
-    seen: Any = Seen()
+    made = start(shares(c=fails, b=late, a=fails), FakeCourse(), keep_going=True)
     with pytest.raises(BuildFailedError) as error:
-        Runner(shares, None, seen, follow=follow, keep_going=True).run()  # type: ignore[arg-type]
+        made.run()
     messages = [each.message for each in error.value.diagnostics]
-    assert messages == ["a failed: no space", "c failed: no space"] and heard == [["b"]]
+    assert messages == ["c failed: no space", "a failed: no space"]
     assert error.value.built and list(error.value.built.lines()) == ["/out"]
-    assert [each.outcome for each in seen.summaries] == [Outcome.FAILED]
+
+
+def test_with_keep_going_what_waits_for_a_failure_is_left_out(shares: Any) -> None:
+    a, b, c, d = shares(a=raises(failed()), b=done, c=raises(AssertionError("it began")), d=done)
+    all_ = [inner(a), inner(b), waiting(c, "a"), waiting(d, "b")]
+    with pytest.raises(BuildFailedError) as error:
+        start(all_, FakeCourse(d), keep_going=True).run()
+    assert [each.message for each in error.value.diagnostics] == ["a failed: no space"]
+    assert error.value.built and set(error.value.built.targets) == {"d"}
+
+
+def test_with_keep_going_what_cannot_be_planned_is_left_out(shares: Any) -> None:
+    refusal = Diagnostic(code="daemon-lacks", message="none is left")
+    a, b, c, d = shares(a=done, b=raises(AssertionError("it began")), c=done, d=raises(failed()))
+    all_ = [inner(a), waiting(b, "a"), waiting(c, "a"), d]
+    with pytest.raises(BuildFailedError) as error:
+        start(all_, FakeCourse(RefusedError([refusal]), c), keep_going=True).run()
+    assert [each.message for each in error.value.diagnostics] == [
+        "d failed: no space",
+        "none is left",
+    ]
+    assert error.value.built and set(error.value.built.targets) == {"c"}
 
 
 def test_with_keep_going_what_was_finished_is_told_when_nothing_can_follow(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    gone = LostConnectionError("it went away", address="unix:///one.sock")
-
-    def follow(solved: Mapping[str, Solved], lost: Sequence[DaemonError]) -> list[Share]:
-        raise lost[0]
-
-    monkeypatch.setattr(FakeSolving, "scripts", {"a": done, "a (2)": raises(gone), "b": done})
+    scripts = {"a": done, "a (2)": raises(gone("a")), "b": done}
+    monkeypatch.setattr(FakeSolving, "scripts", scripts)
     monkeypatch.setattr(runner, "Solving", FakeSolving)
     text = TWICE.replace("]}}\n", "]}, b: {stage: s}}\n")
     shares = [share(planned(tmp_path, text, info((0, 8, 0)), name), name) for name in ("a", "b")]
-    with pytest.raises(BuildFailedError, match=r"unix:///one\.sock: it went away") as error:
-        Runner(shares, None, Seen(), follow=follow, keep_going=True).run()  # type: ignore[arg-type]
+    with pytest.raises(BuildFailedError) as error:
+        start(shares, FakeCourse(again=gone("a")), keep_going=True).run()
+    (told,) = error.value.diagnostics
+    assert "unix:///a.sock: it went away" in told.message
     assert error.value.built and set(error.value.built.targets) == {"b"}
 
 
-def test_a_refusal_of_what_follows_ends_a_run_that_keeps_going(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_with_keep_going_what_failed_is_tried_once_more_in_place_of_a_lost_daemon(
+    shares: Any,
 ) -> None:
-    refusal = Diagnostic(code="daemon-lacks", message="none is left")
+    both = threading.Barrier(2)
 
-    def follow(solved: Mapping[str, Solved], lost: Sequence[DaemonError]) -> list[Share]:
-        raise RefusedError([refusal])
+    def loses(solving: FakeSolving) -> Solved:
+        both.wait(HANG)
+        FakeSolving.scripts = dict.fromkeys("ab", done)
+        raise gone("a")
 
-    monkeypatch.setattr(FakeSolving, "scripts", {"a": done, "b": raises(failed())})
-    monkeypatch.setattr(runner, "Solving", FakeSolving)
-    shares = [share(planned(tmp_path, TEXT, info((0, 32, 0)), "a", "b"))]
-    with pytest.raises(BuildFailedError) as error:
-        Runner(shares, None, Seen(), follow=follow, keep_going=True).run()  # type: ignore[arg-type]
-    assert [each.message for each in error.value.diagnostics] == [
-        "b failed: no space",
-        "none is left",
-    ]
-    assert error.value.built and set(error.value.built.targets) == {"a"}
+    def fails(solving: FakeSolving) -> Solved:
+        both.wait(HANG)
+        raise failed()
+
+    a, b = shares(a=loses, b=fails)
+    again = replace(b, plan=replace(b.plan, jobs=(*a.plan.jobs, *b.plan.jobs)))
+    result = start([a, b], FakeCourse(again=again), keep_going=True).run()
+    assert set(result.targets) == {"a", "b"}
 
 
 def test_with_keep_going_what_follows_in_the_same_target_never_begins(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def late(solving: FakeSolving) -> Solved:
-        assert solving.cancelled.is_set()
-        return stopped(solving)
-
-    monkeypatch.setattr(FakeSolving, "scripts", {"a": raises(failed()), "a (2)": late})
+    scripts = {"a": raises(failed()), "a (2)": raises(AssertionError("it began"))}
+    monkeypatch.setattr(FakeSolving, "scripts", scripts)
     monkeypatch.setattr(runner, "Solving", FakeSolving)
     plan = planned(tmp_path, TWICE, info((0, 8, 0)), "a")
     with pytest.raises(BuildFailedError) as error:

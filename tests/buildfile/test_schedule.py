@@ -10,11 +10,9 @@ from typing import Any
 
 import pytest
 
-from buildfile.cachesearch import CacheSearch
 from buildfile.demand import ProjectDemands
-from buildfile.failure import BuildFailedError
+from buildfile.failure import RefusedError
 from buildfile.handoff import Handoff, Handoffs
-from buildfile.loopback import Loopback
 from buildfile.placement import place
 from buildfile.plan import Plan
 from buildfile.provenance import Provenance
@@ -32,8 +30,7 @@ from daemon_shim.registry.client import (
     Repository,
 )
 from daemon_shim.releases import Release
-from daemon_shim.session.outputs import OutputError
-from tests.buildfile.projects import project
+from tests.buildfile.projects import project, site
 from tests.daemon_shim.infos import info
 from translator.platform import Platform
 
@@ -46,17 +43,6 @@ CHAIN = """stages:
   three: {from: two, steps: [{copy: {from: one, to: /again}}]}
 targets: {t: {stage: three, worker: c}, u: {stage: two}, v: {stage: one}}
 """
-
-
-class FakeDaemon:
-    def __init__(self, made: DaemonInfo) -> None:
-        self.info = lambda: made
-
-
-class Nothing:
-    """A client of registries and a holder of logins that nobody may ask."""
-
-    login = None
 
 
 @pytest.fixture
@@ -82,21 +68,11 @@ def scheduled(
 ) -> Schedule:
     made = project(folder, HEAD + text)
     targets = {target.name: target for target in made.select(names)}
-    infos: Mapping[str, DaemonInfo] = {
+    infos = {
         name: _of(platforms[name]) if name in platforms else info(releases.get(name, (0, 32, 0)))
         for name in daemons
     }
-    logins: Any = Nothing()
-    sites: dict[str, Any] = {
-        name: Site(
-            daemon=FakeDaemon(each),  # type: ignore[arg-type]
-            loopback=Loopback(None),
-            environment={},
-            logins=logins,
-            search=CacheSearch(logins),
-        )
-        for name, each in infos.items()
-    }
+    sites = {name: site(each) for name, each in infos.items()}
     stations = [station(name, f"unix:///{name}", each.workers) for name, each in infos.items()]
     placement = place(list(targets), stations, ProjectDemands(made, list(targets.values()), infos))
     assert not placement.unplaced
@@ -104,42 +80,34 @@ def scheduled(
     return Schedule(order, placement, sites, lambda: handoffs, [*daemons, "gone"])
 
 
-def planned(schedule: Schedule) -> list[dict[str, Plan]]:
-    return [schedule.planned(wave) for wave in range(schedule.waves)]
+def waits(plans: Mapping[str, Plan]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """What each job waits for."""
+    return {name: {job.name: job.waits_for for job in plan.jobs} for name, plan in plans.items()}
 
 
-def names(schedule: Schedule) -> list[dict[str, list[str]]]:
-    return [
-        {name: [job.name for job in plan.jobs] for name, plan in wave.items()}
-        for wave in planned(schedule)
-    ]
-
-
-def test_without_moves_there_is_one_wave(tmp_path: Path, handoffs: Handoffs) -> None:
+def test_without_moves_nothing_waits(tmp_path: Path, handoffs: Handoffs) -> None:
     schedule = scheduled(tmp_path, handoffs, CHAIN, "v")
-    assert names(schedule) == [{"a": ["v"]}]
+    assert waits(schedule.plan()) == {"a": {"v": ()}}
+    assert schedule.follow() is None
 
 
-def test_each_stage_comes_after_what_moves_to_it(tmp_path: Path, handoffs: Handoffs) -> None:
+def test_each_stage_waits_for_what_moves_to_it(tmp_path: Path, handoffs: Handoffs) -> None:
     schedule = scheduled(tmp_path, handoffs, CHAIN, "t", "v")
-    assert names(schedule) == [
-        {"a": ["stage one", "v"]},
-        {"b": ["stage two"]},
-        {"c": ["t"]},
-    ]
+    assert waits(schedule.plan()) == {
+        "a": {"stage one": (), "v": ()},
+        "b": {"stage two": ("stage one",)},
+        "c": {"t": ("stage one", "stage two")},
+    }
 
 
 def test_each_daemon_gets_only_its_own_stages(tmp_path: Path, handoffs: Handoffs) -> None:
-    first, second, third = planned(scheduled(tmp_path, handoffs, CHAIN, "t"))
-    steps = [
-        [*plan.jobs[0].parts[0].names.values()] for plan in (first["a"], second["b"], third["c"])
-    ]
-    assert steps == [
+    plans = scheduled(tmp_path, handoffs, CHAIN, "t").plan()
+    assert [[*plan.jobs[0].parts[0].names.values()] for plan in plans.values()] == [
         ["[one] write /1"],
         ["load image one", "[two] write /2"],
         ["load image one", "load image two", "[three] copy one -> /again"],
     ]
-    assert first["a"].jobs[0].inner and not third["c"].jobs[0].inner
+    assert plans["a"].jobs[0].inner and not plans["c"].jobs[0].inner
 
 
 def test_a_stage_that_several_need_moves_once(tmp_path: Path, handoffs: Handoffs) -> None:
@@ -150,9 +118,10 @@ def test_a_stage_that_several_need_moves_once(tmp_path: Path, handoffs: Handoffs
 targets: {t: {stage: two}, u: {stage: deux}}
 """
     schedule = scheduled(tmp_path, handoffs, text, "t", "u")
-    first, second = names(schedule)
-    assert first == {"a": ["stage one"]}
-    assert second == {"b": ["t", "u"]}
+    assert waits(schedule.plan()) == {
+        "a": {"stage one": ()},
+        "b": {"t": ("stage one",), "u": ("stage one",)},
+    }
 
 
 def test_a_stage_comes_back_to_a_daemon_that_it_left(tmp_path: Path, handoffs: Handoffs) -> None:
@@ -163,9 +132,12 @@ def test_a_stage_comes_back_to_a_daemon_that_it_left(tmp_path: Path, handoffs: H
 targets: {t: {stage: three, worker: a}}
 """
     schedule = scheduled(tmp_path, handoffs, text, "t", daemons="ab")
-    waves = planned(schedule)
-    assert [[*wave] for wave in waves] == [["a"], ["b"], ["a"]]
-    (part,) = waves[2]["a"].jobs[0].parts
+    plans = schedule.plan()
+    assert waits(plans) == {
+        "a": {"stage one": (), "t": ("stage two",)},
+        "b": {"stage two": ("stage one",)},
+    }
+    (part,) = plans["a"].jobs[1].parts
     assert {*part.names.values()} == {
         "[one] write /1",
         "load image two",
@@ -187,8 +159,7 @@ targets: {t: {stage: three}}
     schedule = scheduled(tmp_path, handoffs, text, "t", platforms=platforms)
     built = {
         job.name: {ref.name: str(stage.platform) for ref, stage in job.instances[0].stages.items()}
-        for wave in planned(schedule)
-        for plan in wave.values()
+        for plan in schedule.plan().values()
         for job in plan.jobs
     }
     assert built == {
@@ -216,12 +187,12 @@ def test_a_stage_that_is_there_twice_for_another_platform_moves_twice(
 targets: {t: {stage: two}}
 """
     schedule = scheduled(tmp_path, handoffs, text, "t", platforms={"a": "linux/arm64"})
-    first, second, third = planned(schedule)
-    given = {str(job.instances[0].platform) for job in first["b"].jobs}
-    (job,) = second["a"].jobs
+    plans = schedule.plan()
+    given = {str(job.instances[0].platform) for job in plans["b"].jobs}
+    (job,) = plans["a"].jobs
     loaded = sorted(name for name in job.parts[0].names.values() if "load image" in name)
-    assert given == {"linux/amd64", "linux/arm64"} and len(first["b"].jobs) == len(loaded) == 2
-    assert [*third] == ["c"]
+    assert given == {"linux/amd64", "linux/arm64"} and len(plans["b"].jobs) == len(loaded) == 2
+    assert set(job.waits_for) == {each.name for each in plans["b"].jobs}
 
 
 def test_names_are_no_other_jobs(tmp_path: Path, handoffs: Handoffs) -> None:
@@ -230,35 +201,93 @@ def test_names_are_no_other_jobs(tmp_path: Path, handoffs: Handoffs) -> None:
   two: {from: one, worker: b}
 targets: {t: {stage: two, platforms: [linux/amd64, linux/arm64]}}
 """
-    (first, _) = names(scheduled(tmp_path, handoffs, text, "t"))
-    assert list(first.values()) == [["stage one", "stage one #2"]]
+    assert waits(scheduled(tmp_path, handoffs, text, "t").plan()) == {
+        "a": {"stage one": (), "stage one #2": ()},
+        "b": {"t": ("stage one", "stage one #2")},
+    }
 
 
-def test_what_a_leg_delivers_is_taken_and_a_failure_has_its_name(
-    tmp_path: Path, handoffs: Handoffs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    taken = []
+# --- a run under way ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Mapping[str, str]]]:
+    """What handoffs took, by the names of the jobs."""
+    found: list[tuple[str, Mapping[str, str]]] = []
 
     def receive(self: Handoff, job: Any, response: Mapping[str, str]) -> None:
-        taken.append((job.name, response))
-        if "bad" in response:
-            raise OutputError("it is damaged", dest="x")
+        found.append((job.name, response))
 
     monkeypatch.setattr(Handoff, "receive", receive)
-    schedule = scheduled(tmp_path, handoffs, CHAIN, "t")
-    planned(schedule)
-    schedule.receive(0, {"stage one": Solved(response={"k": "v"}, files=()), "t": None})  # type: ignore[dict-item]
-    assert taken == [("stage one", {"k": "v"})]
-    with pytest.raises(BuildFailedError) as error:
-        schedule.receive(0, {"stage one": Solved(response={"bad": ""}, files=())})
-    assert "stage one" in str(error.value)
+    return found
 
 
-def test_what_waits_for_a_failure_is_left_out(tmp_path: Path, handoffs: Handoffs) -> None:
+def receive(schedule: Schedule, plans: Mapping[str, Plan], *names: str) -> None:
+    jobs = {job.name: job for plan in plans.values() for job in plan.jobs}
+    for name in names:
+        schedule.receive(jobs[name], Solved(response={"of": name}, files=()))
+
+
+def follow(schedule: Schedule) -> dict[str, list[str]]:
+    """All that can begin."""
+    plans = iter(schedule.follow, None)
+    return {name: [job.name for job in plan.jobs] for name, plan in plans}
+
+
+def test_what_waits_follows_as_soon_as_all_of_it_is_there(
+    tmp_path: Path, handoffs: Handoffs, taken: list[tuple[str, Mapping[str, str]]]
+) -> None:
     schedule = scheduled(tmp_path, handoffs, CHAIN, "t", "v")
-    planned(schedule)
-    schedule.receive(0, {})
-    assert schedule.planned(1) == schedule.planned(2) == {}
+    plans = schedule.plan()
+    assert follow(schedule) == {}
+    receive(schedule, plans, "stage one")
+    assert taken == [("stage one", {"of": "stage one"})]
+    assert follow(schedule) == {"b": ["stage two"]}
+    assert follow(schedule) == {}
+    receive(schedule, plans, "stage two")
+    assert follow(schedule) == {"c": ["t"]}
+
+
+PAIRS = """stages:
+  one: {from: scratch, worker: a, steps: [{write: {path: /1, text: x}}]}
+  eins: {from: scratch, worker: a, steps: [{write: {path: /1, text: y}}]}
+  two: {from: one, worker: b}
+  zwei: {from: eins, worker: b}
+  drei: {from: eins, worker: c}
+targets: {t: {stage: two}, u: {stage: zwei}, v: {stage: drei}, w: {stage: drei}}
+"""
+
+
+def test_what_waits_for_one_follows_without_the_other(
+    tmp_path: Path, handoffs: Handoffs, taken: object
+) -> None:
+    schedule = scheduled(tmp_path, handoffs, PAIRS, "t", "u", "v", "w")
+    receive(schedule, schedule.plan(), "stage eins")
+    assert follow(schedule) == {"b": ["u"], "c": ["v", "w"]}
+
+
+def test_what_a_daemon_can_begin_at_once_is_planned_together(
+    tmp_path: Path, handoffs: Handoffs, taken: object
+) -> None:
+    schedule = scheduled(tmp_path, handoffs, PAIRS, "t", "u")
+    receive(schedule, schedule.plan(), "stage eins", "stage one")
+    assert follow(schedule) == {"b": ["t", "u"]}
+
+
+def test_what_cannot_be_planned_is_left_out_alone(
+    tmp_path: Path, handoffs: Handoffs, taken: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = scheduled(tmp_path, handoffs, PAIRS, "t", "u", "v")
+    receive(schedule, schedule.plan(), "stage eins", "stage one")
+    with monkeypatch.context() as patched:
+        patched.setattr(Site, "plan", _refuse)
+        with pytest.raises(RefusedError):
+            schedule.follow()
+    assert follow(schedule) == {"c": ["v"]}
+
+
+def _refuse(*_: object, **__: object) -> Plan:
+    raise RefusedError([])
 
 
 # --- caches --------------------------------------------------------------------------------------
@@ -278,11 +307,10 @@ targets:
 
 
 def exports(schedule: Schedule) -> dict[str, list[str]]:
-    """The names under which each job exports its caches, in all waves."""
+    """The names under which each job exports its caches."""
     return {
         job.name: [cache.tag or cache.type for cache in job.cache_exports]
-        for wave in planned(schedule)
-        for plan in wave.values()
+        for plan in schedule.plan().values()
         for job in plan.jobs
     }
 
@@ -330,7 +358,7 @@ stages:
 targets: {t: {stage: two, cache: {export: [r/one, r/two]}}}
 """
     schedule = scheduled(tmp_path, handoffs, text, "t", releases={"a": (0, 6, 0)})
-    plan = schedule.planned(0)["a"]
+    plan = schedule.plan()["a"]
     assert not plan.refusals
     assert [(len(job.calls), len(job.cache_exports)) for job in plan.jobs] == [(1, 1), (1, 1)]
 
@@ -338,8 +366,7 @@ targets: {t: {stage: two, cache: {export: [r/one, r/two]}}}
 def test_what_moves_looks_for_the_caches_of_its_target_as_well(
     tmp_path: Path, handoffs: Handoffs
 ) -> None:
-    first, _ = planned(scheduled(tmp_path, handoffs, CACHED, "u"))
-    (job,) = first["a"].jobs
+    (job,) = scheduled(tmp_path, handoffs, CACHED, "u").plan()["a"].jobs
     tags = [cache.tag for cache in job.cache_imports]
     (export, _) = job.cache_exports
     assert tags == [export.tag, "latest-a", "latest"]
@@ -359,8 +386,8 @@ def test_a_daemon_that_exports_one_cache_at_a_time_gets_a_job_for_each(
     tmp_path: Path, handoffs: Handoffs
 ) -> None:
     schedule = scheduled(tmp_path, handoffs, CACHED, "t", "u", releases={"a": (0, 8, 0)})
-    first, second = planned(schedule)
-    jobs = first["a"].jobs
+    plans = schedule.plan()
+    jobs = plans["a"].jobs
     assert {job.name: len(job.cache_exports) for job in jobs} == {
         f"stage {name}": 1
         for name in (
@@ -376,7 +403,19 @@ def test_a_daemon_that_exports_one_cache_at_a_time_gets_a_job_for_each(
     }
     again = [job for job in jobs if job.name.endswith("(2)")]
     assert all(job.inner and not job.exports and job.note for job in again)
-    assert [job.name for job in second["b"].jobs] == ["t"]
+    (waiting,) = plans["b"].jobs
+    assert {*waiting.waits_for} == {"stage one", "stage two", "stage one #2", "stage two #2"}
+
+
+def test_what_only_exports_a_cache_is_not_waited_for(
+    tmp_path: Path, handoffs: Handoffs, taken: list[tuple[str, Mapping[str, str]]]
+) -> None:
+    schedule = scheduled(tmp_path, handoffs, CACHED, "u", releases={"a": (0, 8, 0)})
+    plans = schedule.plan()
+    receive(schedule, plans, "stage one (2)")
+    assert follow(schedule) == {} and taken == []
+    receive(schedule, plans, "stage one")
+    assert follow(schedule) == {"c": ["u"]}
 
 
 def test_a_daemon_that_exports_no_such_cache_builds_the_stage_all_the_same(
@@ -384,8 +423,7 @@ def test_a_daemon_that_exports_no_such_cache_builds_the_stage_all_the_same(
 ) -> None:
     text = CACHED.replace("{type: local, dest: c}", "{type: s3, bucket: b, region: r}")
     schedule = scheduled(tmp_path, handoffs, text, "u", releases={"a": (0, 8, 0)})
-    first, _ = planned(schedule)
-    plan = first["a"]
+    plan = schedule.plan()["a"]
     assert not plan.refusals
     told = [each.message for each in plan.warnings if "s3" in each.message]
     assert len(told) == 1 and "that stage one exports is left out: S3 cache needs" in told[0]
@@ -449,11 +487,11 @@ def test_who_builds_a_platform_tells_of_it(
 ) -> None:
     """Not who builds a stage of one."""
     schedule = parted(tmp_path, handoffs, PUSHED)
-    (first, second) = planned(schedule)
+    plans = schedule.plan()
     asked = {"attest:provenance": "mode=min"}
-    assert attested(first["arm64"]) == {"stage lib": {}, "stage app": asked}
-    assert attested(second["amd64"]) == {"t": asked}
-    (job,) = second["amd64"].jobs
+    assert attested(plans["arm64"]) == {"stage lib": {}, "stage app": asked}
+    assert attested(plans["amd64"]) == {"t": asked}
+    (job,) = plans["amd64"].jobs
     assert job.exports[0].note == "the provenance of linux/arm64 is that of arm64"
     assert not job.exports[0].provenance  # nothing is built yet
     assert registry == ["example.com/app:latest"]
@@ -472,10 +510,8 @@ def test_what_was_told_goes_to_the_target(
 
     monkeypatch.setattr(Handoff, "receive", receive)
     schedule = parted(tmp_path, handoffs, PUSHED, "{type: local, dest: out}")
-    planned(schedule)
-    solved = Solved(response={}, files=())
-    schedule.receive(0, {"stage app": solved, "stage lib": solved})
-    (job,) = schedule.planned(1)["amd64"].jobs
+    receive(schedule, schedule.plan(), "stage app", "stage lib")
+    (job,) = next(plan for name, plan in iter(schedule.follow, None) if name == "amd64").jobs
     told = {Platform.parse("linux/arm64"): known}
     assert [each.provenance for each in job.exports] == [told, {}]
 
@@ -493,9 +529,9 @@ def test_what_nobody_tells_is_in_the_plan(
     tmp_path: Path, handoffs: Handoffs, output: str, release: Release, reason: str
 ) -> None:
     schedule = parted(tmp_path, handoffs, output, release=release)
-    (first, second) = planned(schedule)
-    assert not any(attested(first["arm64"]).values())
-    (note,) = (each.note for job in second["amd64"].jobs for each in job.exports)
+    plans = schedule.plan()
+    assert not any(attested(plans["arm64"]).values())
+    (note,) = (each.note for job in plans["amd64"].jobs for each in job.exports)
     assert note.startswith("the provenance of linux/arm64 is only that it came from arm64, ")
     assert reason in note
 
@@ -504,9 +540,9 @@ def test_one_output_that_can_have_it_is_enough(
     tmp_path: Path, handoffs: Handoffs, registry: list[str]
 ) -> None:
     schedule = parted(tmp_path, handoffs, PUSHED, "{type: local, dest: out}", "{type: none}")
-    (first, second) = planned(schedule)
-    assert attested(first["arm64"])["stage app"]
-    notes = [each.note for job in second["amd64"].jobs for each in job.exports]
+    plans = schedule.plan()
+    assert attested(plans["arm64"])["stage app"]
+    notes = [each.note for job in plans["amd64"].jobs for each in job.exports]
     assert ["is that of arm64" in note for note in notes] == [True, False, False]
     assert notes[-1] == ""
 
@@ -515,9 +551,9 @@ def test_without_provenance_nothing_is_told_or_said(
     tmp_path: Path, handoffs: Handoffs, registry: list[str]
 ) -> None:
     text = PARTED.replace("provenance: min", "provenance: false")
-    (first, second) = planned(parted(tmp_path, handoffs, PUSHED, text=text))
-    assert not any(attested(first["arm64"]).values())
-    assert not any(each.note for job in second["amd64"].jobs for each in job.exports)
+    plans = parted(tmp_path, handoffs, PUSHED, text=text).plan()
+    assert not any(attested(plans["arm64"]).values())
+    assert not any(each.note for job in plans["amd64"].jobs for each in job.exports)
     assert not registry
 
 
@@ -528,7 +564,7 @@ def test_a_registry_that_does_not_answer_is_left_alone(
         raise NoRegistryError("nobody is there")
 
     monkeypatch.setattr(RegistryClient, "find", find)
-    (first, second) = planned(parted(tmp_path, handoffs, PUSHED))
-    assert not any(attested(first["arm64"]).values())
-    (note,) = (each.note for job in second["amd64"].jobs for each in job.exports)
+    plans = parted(tmp_path, handoffs, PUSHED).plan()
+    assert not any(attested(plans["arm64"]).values())
+    (note,) = (each.note for job in plans["amd64"].jobs for each in job.exports)
     assert note.endswith("as example.com does not answer this machine: nobody is there")
