@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import mmap
 import selectors
 import ssl
 from collections import deque
@@ -23,7 +24,7 @@ class Link:
     def __init__(self, sock: Stream) -> None:
         sock.setblocking(False)
         self._sock = sock
-        self._buffer = memoryview(bytearray(_READ_SIZE))
+        self._buffer = memoryview(mmap.mmap(-1, _READ_SIZE))  # takes memory as it is written to
         self._out: deque[Buffer] = deque()
         self._write_blocked = False
         self._read_wants_write = False
