@@ -87,6 +87,7 @@ def build(
     UnreachableError or TlsError where none can be reached, BuildFailedError when a step fails.
     The metadata file has what was finished all the same.
     """
+    from buildfile.building import carry_out
     from buildfile.display import shown
     from buildfile.failure import BuildFailedError
     from buildfile.sites import opened
@@ -111,8 +112,9 @@ def build(
     ):
         plan = sites.plan(project, selected, no_cache=options.no_cache, pins=options.pins)
         try:
-            result = sites.build(
+            result = carry_out(
                 plan,
+                sites,
                 display,
                 *needed(project, plan.jobs),
                 keep_going=options.keep_going,

@@ -66,6 +66,7 @@ def run(
     for outputs that the daemon cannot make, UnreachableError or TlsError where it cannot be
     reached, BuildFailedError when a step or an output fails.
     """
+    from buildfile.building import carry_out
     from buildfile.display import shown
     from buildfile.sites import opened
     from buildfile.solve import Steer
@@ -87,7 +88,9 @@ def run(
         )
         with opened(choice, display.say, environment) as sites:
             plan = sites.plan(project, project.select(()))
-            result = sites.build(plan, display, options.secrets, options.agents, lambda job: steer)
+            result = carry_out(
+                plan, sites, display, options.secrets, options.agents, steer=lambda job: steer
+            )
     return result.targets[_TARGET]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from buildfile.runner import Share
+from buildfile.share import Share
 from buildfile.sites import without
 from translator.reading.value_faults import listed
 

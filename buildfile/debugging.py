@@ -59,6 +59,7 @@ def debug(project: Project, name: str, wish: Wish, options: BuildOptions) -> int
     which is 0. Raises as ``api.build`` does; UnsupportedError for a daemon without containers,
     before anything is built, and BuildFailedError where there is no shell.
     """
+    from buildfile.building import carry_out
     from buildfile.display import shown
     from buildfile.display.curtain import Curtain
     from buildfile.sites import opened
@@ -80,7 +81,7 @@ def debug(project: Project, name: str, wish: Wish, options: BuildOptions) -> int
             support.require(sites.open_[placed.station].daemon.info(), "builder", "containers")
         session = Session(wish, terminal, Curtain(display))
         used = needed(project, plan.jobs)
-        sites.build(plan, session.curtain, *used, session.steer)
+        carry_out(plan, sites, session.curtain, *used, steer=session.steer)
     return session.code
 
 

@@ -35,6 +35,7 @@ def look(
     Of several platforms the first counts. Raises as ``api.build`` does; BuildFailedError where
     there is no such path.
     """
+    from buildfile.building import carry_out
     from buildfile.display import shown
     from buildfile.sites import opened
     from buildfile.supplies import needed, supplied
@@ -48,7 +49,7 @@ def look(
     ):
         plan = sites.plan(project, [target], needs=_FOLDERS)
         used = needed(project, plan.jobs)
-        sites.build(plan, display, *used, lambda job: _steer(job, path, show))
+        carry_out(plan, sites, display, *used, steer=lambda job: _steer(job, path, show))
 
 
 def bare(project: Project, name: str) -> Target:

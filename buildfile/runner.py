@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -20,9 +20,10 @@ from buildfile.blame import diagnose
 from buildfile.display.base import Display
 from buildfile.exits import Exit
 from buildfile.failure import BuildFailedError, RefusedError
-from buildfile.plan import Job, Plan
+from buildfile.plan import Job
 from buildfile.progress import Outcome, Progress
 from buildfile.results import BuildResult, TargetResult, target_result
+from buildfile.share import Share
 from buildfile.solve import Solved, Solving, SourceFaultError, Steer
 from buildfile.supplies import Supplies
 from daemon_shim.client import Daemon
@@ -34,7 +35,6 @@ from daemon_shim.errors import (
     UnreachableError,
 )
 from daemon_shim.events import Event, VertexEvent
-from daemon_shim.releases import Release
 from daemon_shim.session.outputs import OutputError
 from translator.diagnostic import Diagnostic
 from translator.target import STDOUT
@@ -43,31 +43,9 @@ if TYPE_CHECKING:
     from buildfile.course import Course
 
 _TICK = 0.1
-_SIDE_BY_SIDE = 32
-_MOUNTS_FOR_SEVERAL: Release = (0, 6, 0)
-"""The first release that mounts one tree for two builds at once without fail. Before, what a build
-reads can be gone when another one goes on from it (cache/refs.go; seen on v0.3.3 and v0.4.0).
-"""
 _OF_JOBS = (SourceFaultError, OutputError, SolveFailedError)
 _LOST = (LostConnectionError, UnreachableError)
 _LOG_LINES = 20
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Share:
-    """What one daemon does. ``mark`` tells its steps from those of other daemons, '' where there
-    is no other.
-    """
-
-    plan: Plan
-    daemon: Daemon
-    mark: str = ""
-
-    def most(self) -> int:
-        """How many jobs it gets at once."""
-        if self.plan.info.release < _MOUNTS_FOR_SEVERAL:
-            return 1
-        return min(self.daemon.max_parallel or _SIDE_BY_SIDE, _SIDE_BY_SIDE)
 
 
 class Runner:

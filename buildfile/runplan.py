@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,24 +14,8 @@ from buildfile.plan import Job, Plan, replaced_caches
 from translator.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
+    from buildfile.order import Order
     from buildfile.schedule import Schedule
-    from translator.project import Project
-    from translator.target import Target
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """What is to be built. ``pins`` are as for ``place``.
-
-    ``needs`` are capabilities, of the gateway for one, that daemons should have beside those that
-    steps and outputs need.
-    """
-
-    project: Project
-    targets: Sequence[Target]
-    no_cache: bool = False
-    pins: Mapping[str, str] = field(default_factory=dict)
-    needs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,9 +27,9 @@ from translator.target import CacheEntry, Output, Target
 if TYPE_CHECKING:
     from buildfile.exports import Export
     from buildfile.handoff import Handoff, Handoffs
+    from buildfile.order import Order
     from buildfile.placement import Placed, Placement
     from buildfile.plan import Job
-    from buildfile.runplan import Order
     from buildfile.site import Site
     from buildfile.solve import Solved
     from translator.project import Project

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -25,19 +24,16 @@ from buildfile.site import Site
 
 if TYPE_CHECKING:
     from buildfile.cachesearch import CacheSearch
-    from buildfile.display import Display
     from buildfile.handoff import Handoffs
-    from buildfile.plan import Job
+    from buildfile.order import Order
     from buildfile.pool import Member
-    from buildfile.results import BuildResult
-    from buildfile.runplan import Order, RunPlan
-    from buildfile.solve import Steer
+    from buildfile.runplan import RunPlan
     from daemon_shim.errors import DaemonError
     from daemon_shim.info import Worker
     from daemon_shim.session.auth import Auth
     from translator.project import Project
     from translator.selector import Traits
-    from translator.target import Secret, SshAgent, Target
+    from translator.target import Target
 
 _NO_PINS: Mapping[str, str] = MappingProxyType({})
 
@@ -72,7 +68,7 @@ class Sites:
         without, as long as there is another one. Raises as ``Site.plan`` does, and UsageError for a
         wrong pin.
         """
-        from buildfile.runplan import Order
+        from buildfile.order import Order
 
         self._check(pins, project, targets)
         order = Order(project=project, targets=targets, no_cache=no_cache, pins=pins, needs=needs)
@@ -158,44 +154,6 @@ class Sites:
                         f"--place names {each}, and there is no such {noun} in this run",
                         hint=f"did you mean {near}?" if near else f"there is {', '.join(there)}",
                     )
-
-    def build(  # noqa: PLR0913 -- each is a setting of its own, by name
-        self,
-        run: RunPlan,
-        display: Display,
-        secrets: Iterable[Secret],
-        agents: Iterable[SshAgent],
-        steer: Callable[[Job], Steer | None] = lambda job: None,
-        *,
-        keep_going: bool = False,
-        all_or_nothing: bool = False,
-    ) -> BuildResult:
-        """Carry a plan out and wait for the end; ``steer`` and all that follows as for ``Runner``.
-
-        Raises RefusedError for what the daemons cannot do, InvalidFileError for secrets and agents
-        that are not there and outputs that are in each other's way, and as ``Runner.run`` does.
-        """
-        from buildfile.course import Course
-        from buildfile.places import check_held, check_places
-        from buildfile.runner import Runner
-        from buildfile.supplies import gather
-
-        run.require()
-        site = next(iter(self.open_.values()))
-        supplies = gather(secrets, agents, site.logins, site.environment)
-        check_places(run.jobs, sys.stdout)
-        if all_or_nothing:
-            check_held(run.jobs)
-        course = Course(self, run, display)
-        return Runner(
-            course.begin(),
-            supplies,
-            display,
-            lambda job: None if job.inner else steer(job),
-            course,
-            keep_going=keep_going,
-            all_or_nothing=all_or_nothing,
-        ).run()
 
 
 def without(stations: Sequence[Station], error: DaemonError) -> tuple[Station, ...]:

@@ -86,7 +86,7 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> N
         keep_going=given["keep_going"],
         all_or_nothing=given["all_or_nothing"],
     )
-    importlib.import_module("buildfile.runner")  # with nearly all that is not loaded yet
+    importlib.import_module("buildfile.building")  # with nearly all that is not loaded yet
     gc.freeze()  # all this stays: collections need not look at it
     gc.enable()  # from here on it may take hours
     try:

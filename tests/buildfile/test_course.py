@@ -11,8 +11,9 @@ import pytest
 
 from buildfile.course import Course
 from buildfile.failure import RefusedError
+from buildfile.order import Order
 from buildfile.placement import Station
-from buildfile.runplan import Order, RunPlan
+from buildfile.runplan import RunPlan
 from buildfile.sites import station
 from daemon_shim.errors import DaemonError, LostConnectionError
 from tests.buildfile.projects import planned, project

@@ -16,7 +16,8 @@ from buildfile import runner
 from buildfile.failure import BuildFailedError, RefusedError
 from buildfile.plan import Job, Plan
 from buildfile.progress import Outcome
-from buildfile.runner import Runner, Share
+from buildfile.runner import Runner
+from buildfile.share import Share
 from buildfile.solve import Solved, SourceFaultError
 from daemon_shim.errors import DaemonError, LostConnectionError, SolveFailedError
 from daemon_shim.events import LogEvent, VertexEvent
@@ -350,7 +351,7 @@ def test_a_handler_of_the_caller_is_left_alone(run: Any, monkeypatch: pytest.Mon
 
 
 def test_more_jobs_than_run_side_by_side(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "_SIDE_BY_SIDE", 1)
+    monkeypatch.setattr("buildfile.share._SIDE_BY_SIDE", 1)
     made, _, _ = run(a=done, b=done, c=done)
     assert set(made.run().targets) == {"a", "b", "c"}
 

@@ -13,10 +13,10 @@ import pytest
 from buildfile.demand import ProjectDemands
 from buildfile.failure import RefusedError
 from buildfile.handoff import Handoff, Handoffs
+from buildfile.order import Order
 from buildfile.placement import place
 from buildfile.plan import Plan
 from buildfile.provenance import Provenance
-from buildfile.runplan import Order
 from buildfile.schedule import Schedule
 from buildfile.site import Site
 from buildfile.sites import station

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from buildfile import runner
+from buildfile.building import carry_out
 from buildfile.cachesearch import CacheSearch
 from buildfile.failure import BuildFailedError
 from buildfile.handoff import Handoff, Handoffs
@@ -55,7 +56,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
                 handoffs=lambda: handoffs,
             )
             run = sites.plan(made, made.select(["*"]))
-            return sites.build(run, Seen(), (), (), **settings)
+            return carry_out(run, sites, Seen(), (), (), **settings)
 
         yield build
 

@@ -17,7 +17,8 @@ from buildfile.handoff import Handoff, Handoffs
 from buildfile.plan import Plan
 from buildfile.results import BuildResult
 from buildfile.route import Route, route
-from buildfile.runner import Runner, Share
+from buildfile.runner import Runner
+from buildfile.share import Share
 from buildfile.site import Site
 from buildfile.sites import opened
 from buildfile.supplies import gather
