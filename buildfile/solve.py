@@ -16,6 +16,7 @@ from buildfile.cacheexport import CacheError, CacheExport
 from buildfile.cachefolder import CacheFolder
 from buildfile.caches import options
 from buildfile.exports import Export, is_layout
+from buildfile.masking import MaskedLogs
 from buildfile.ocilayout import LayoutError
 from buildfile.plan import Job
 from buildfile.serving import frontend_folders
@@ -231,8 +232,12 @@ class Solving:
             stopped = self._cancelled
         if stopped:
             solve.cancel()
+        logs = MaskedLogs(self._supplies.mask)
         for event in solve.events():
-            self._tell(event)
+            for each in logs.hide(event):
+                self._tell(each)
+        for each in logs.end():
+            self._tell(each)
         return solve.result()
 
     def _joined(self, response: Mapping[str, str]) -> Mapping[str, str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from buildfile import faults
 from buildfile.exits import UsageError
+from buildfile.masking import Mask
 from translator.diagnostic import Diagnostic, InvalidFileError
 from translator.target import Secret, SshAgent
 
@@ -30,11 +31,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Supplies:
-    """Readers of secrets and agents by id, and the registry logins."""
+    """Readers of secrets and agents by id, and the registry logins. ``mask`` hides the secrets in
+    what is shown.
+    """
 
     secrets: Mapping[str, Callable[[], bytes]] = field(repr=False)
     agents: Mapping[str, Agent] = field(repr=False)
     logins: Auth = field(repr=False)
+    mask: Mask = field(default_factory=Mask, repr=False)
 
     def only(self, secrets: Collection[str], agents: Collection[str]) -> Supplies:
         """Those with these ids."""
@@ -100,7 +104,8 @@ def gather(
 ) -> Supplies:
     """Open what a run uses. Raises InvalidFileError for all that is not set or not there."""
     found: list[Diagnostic] = []
-    readers = {each.id: _secret(each, environment, found) for each in secrets}
+    mask = Mask()
+    readers = {each.id: _secret(each, environment, mask, found) for each in secrets}
     opened = {each.id: _agent(each, environment, found) for each in agents}
     if found:
         raise InvalidFileError(found)
@@ -108,21 +113,23 @@ def gather(
         secrets={id_: reader for id_, reader in readers.items() if reader},
         agents={id_: agent for id_, agent in opened.items() if agent},
         logins=logins,
+        mask=mask,
     )
 
 
 def _secret(
-    secret: Secret, environment: Mapping[str, str], found: list[Diagnostic]
+    secret: Secret, environment: Mapping[str, str], mask: Mask, found: list[Diagnostic]
 ) -> Callable[[], bytes] | None:
     reason = ""
     if secret.env:
         if (value := environment.get(secret.env)) is not None:
+            mask.add(os.fsencode(value))
             return partial(os.fsencode, value)
         reason = f"the environment variable {secret.env} is not set"
     else:
         try:
             with Path(secret.file).open("rb"):
-                return Path(secret.file).read_bytes
+                return mask.reading(Path(secret.file).read_bytes)
         except OSError as error:
             reason = f"cannot read {secret.file}: {error.strerror}"
     if not secret.optional:

@@ -168,6 +168,7 @@ def test_secrets_are_there_for_one_step_and_nowhere_else(work: Workspace) -> Non
           stat -c '%a %u %g' /run/secrets/token /etc/key >/out/modes
           sha256sum </run/secrets/token >/out/token
           sha256sum </etc/key >/out/key
+          cat /run/secrets/token; echo; cat /etc/key; echo
           [ ! -e /run/secrets/absent ]
         mounts:
           - {type: secret, id: token}
@@ -188,6 +189,7 @@ secrets:
     assert len({out["token"], out["key"]}) == 2
     told = done.err + done.out + (work.folder / "meta").read_text() + "".join(out.values())
     assert secret not in told
+    assert done.logged("***") == 2
 
     # Another value of a secret is no reason to build again.
     again = work.build(None, environment={"SOME_TOKEN": "other"})
