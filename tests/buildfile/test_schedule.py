@@ -505,10 +505,10 @@ def test_what_was_told_goes_to_the_target(
 ) -> None:
     known = Provenance(type="x", predicate={})
 
-    def receive(self: Handoff, job: Any, response: Mapping[str, str]) -> None:
+    def take(self: Handoff, job: Any, response: Mapping[str, str]) -> None:
         self.provenance = known if job.name == "stage app" else None
 
-    monkeypatch.setattr(Handoff, "receive", receive)
+    monkeypatch.setattr(Handoff, "receive", take)
     schedule = parted(tmp_path, handoffs, PUSHED, "{type: local, dest: out}")
     receive(schedule, schedule.plan(), "stage app", "stage lib")
     (job,) = next(plan for name, plan in iter(schedule.follow, None) if name == "amd64").jobs
