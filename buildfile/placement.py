@@ -32,7 +32,7 @@ from translator.stage import StageRef
 
 _OLDER: Mapping[str, tuple[str, ...]] = MappingProxyType({"amd64": ("386",), "arm64": ("arm",)})
 SLACK = 1.25
-"""How many times its even share a daemon may get before a target goes to the next in its order."""
+"""How many times its share a daemon may get before a target goes to the next in its order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +40,15 @@ class Station:
     """A daemon as targets see it.
 
     ``name`` is that in daemons.toml, else its address. ``workers`` are its own, the default one
-    first; there is none where it cannot be used, and ``fault`` says why.
+    first; there is none where it cannot be used, and ``fault`` says why. ``at_once`` is how many
+    jobs it gets at a time: its share of the targets goes by that.
     """
 
     name: str
     address: str
     workers: tuple[Traits, ...] = ()
     fault: str = ""
+    at_once: int = 1
 
     @property
     def platform(self) -> Platform | None:
@@ -167,7 +169,9 @@ def place(  # noqa: PLR0913 -- each is a setting of its own, by name
     has the same names in other projects.
     """
     usable = [station for station in stations if station.workers]
-    load = _Load(most=math.ceil(SLACK * len(targets) / max(len(usable), 1)), salt=salt)
+    each = SLACK * len(targets) / (sum(station.at_once for station in usable) or 1)
+    most = {station.name: math.ceil(each * station.at_once) for station in usable}
+    load = _Load(most=most, salt=salt)
     placed: dict[str, Placed] = {}
     unplaced: dict[str, Unplaced] = {}
     for target in sorted(targets):  # in whatever order they were named
@@ -189,7 +193,7 @@ def place(  # noqa: PLR0913 -- each is a setting of its own, by name
 class _Load:
     """How many targets each daemon has so far, of the ``most`` that it should get."""
 
-    most: int
+    most: Mapping[str, int]
     salt: str
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -347,8 +351,10 @@ class _Choice:
     def _in_order(self, left: _Left, load: _Load) -> Station:
         """The first in the target's order that has not far more to do than its share."""
         ordered = load.order(self._target, left.stations)
-        free = (each for each in ordered if load.counts[each.name] < load.most)
-        chosen = next(free, None) or min(ordered, key=lambda each: load.counts[each.name])
+        free = (each for each in ordered if load.counts[each.name] < load.most[each.name])
+        chosen = next(free, None) or min(
+            ordered, key=lambda each: load.counts[each.name] / each.at_once
+        )
         if len(ordered) > 1:
             first = f"the first in its order of {len(ordered)}"
             left.why = first if chosen is ordered[0] else f"{first} has more than its share"

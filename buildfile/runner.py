@@ -23,7 +23,7 @@ from buildfile.failure import BuildFailedError, RefusedError
 from buildfile.plan import Job
 from buildfile.progress import Outcome, Progress
 from buildfile.results import BuildResult, TargetResult, target_result
-from buildfile.share import Share
+from buildfile.share import Share, jobs_at_once
 from buildfile.solve import Solved, Solving, SourceFaultError, Steer
 from buildfile.supplies import Supplies
 from daemon_shim.client import Daemon
@@ -182,7 +182,8 @@ class Runner:
         one before of its target: what both push to one registry at once can fail there.
         """
         if share.daemon not in self._pools:
-            pool = ThreadPoolExecutor(share.most(), "solve")
+            most = jobs_at_once(share.plan.info, share.daemon.max_parallel)
+            pool = ThreadPoolExecutor(most, "solve")
             self._pools[share.daemon] = self._open.enter_context(pool)
         last: dict[str, Future[bool]] = {}
         for job in jobs:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from buildfile.plan import Plan
-from daemon_shim.client import Daemon
 from daemon_shim.releases import Release
+
+if TYPE_CHECKING:
+    from buildfile.plan import Plan
+    from daemon_shim.client import Daemon
+    from daemon_shim.info import DaemonInfo
 
 _SIDE_BY_SIDE = 32
 _MOUNTS_FOR_SEVERAL: Release = (0, 6, 0)
@@ -25,8 +29,9 @@ class Share:
     daemon: Daemon
     mark: str = ""
 
-    def most(self) -> int:
-        """How many jobs it gets at once."""
-        if self.plan.info.release < _MOUNTS_FOR_SEVERAL:
-            return 1
-        return min(self.daemon.max_parallel or _SIDE_BY_SIDE, _SIDE_BY_SIDE)
+
+def jobs_at_once(info: DaemonInfo, max_parallel: int | None) -> int:
+    """How many jobs a daemon gets at once; ``max_parallel`` is what ``daemons.toml`` says."""
+    if info.release < _MOUNTS_FOR_SEVERAL:
+        return 1
+    return min(max_parallel or _SIDE_BY_SIDE, _SIDE_BY_SIDE)

@@ -20,6 +20,7 @@ from buildfile.connect import (
 from buildfile.exits import UsageError
 from buildfile.loopback import Loopback
 from buildfile.placement import Station, place
+from buildfile.share import jobs_at_once
 from buildfile.site import Site
 
 if TYPE_CHECKING:
@@ -262,7 +263,8 @@ def _of_member(member: Member) -> Station:
     if member.daemon is None:
         address = member.candidate.address
         return Station(name=member.name, address=address, fault=str(member.fault))
-    return station(member.name, member.daemon.address, member.daemon.workers())
+    made = station(member.name, member.daemon.address, member.daemon.workers())
+    return replace(made, at_once=jobs_at_once(member.daemon.info(), member.daemon.max_parallel))
 
 
 def station(name: str, address: str, workers: Sequence[Worker]) -> Station:

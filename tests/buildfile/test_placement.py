@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -321,6 +321,17 @@ EIGHT = [station(f"daemon-{number}") for number in range(8)]
 def test_targets_are_spread_and_nobody_gets_far_more_than_its_share() -> None:
     load = Counter(where(place(TARGETS, EIGHT, Wants())).values())
     assert len(load) == 8 and max(load.values()) <= SLACK * 200 / 8
+
+
+def test_who_does_more_at_once_gets_more() -> None:
+    stations = [replace(each, at_once=1 + 3 * (each.name == "daemon-0")) for each in EIGHT]
+    load = Counter(where(place(TARGETS, stations, Wants())).values())
+    assert all(load[each.name] <= SLACK * 200 * each.at_once / 11 + 1 for each in stations)
+    alike = where(place(TARGETS, EIGHT, Wants()))
+    same = sum(
+        alike[name] == there for name, there in where(place(TARGETS, stations, Wants())).items()
+    )
+    assert same > 100  # each still tries them in its own order
 
 
 @pytest.mark.parametrize("order", [EIGHT, EIGHT[::-1]])
