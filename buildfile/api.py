@@ -100,9 +100,7 @@ def build(
         choice = DaemonChoice(address=daemon)
     if choice.folder is None:
         choice = replace(choice, folder=project.files[0].folder)
-    selected = project.select(targets)  # a wrong name needs no daemon to be told of
-    if options.push:
-        selected = _pushing(selected)
+    chosen = selected(project, targets, options)
     if options.metadata_file:
         _check_writable(options.metadata_file)
     environment = options.variables()
@@ -110,7 +108,7 @@ def build(
         shown(options.progress, sys.stderr, environment) as display,
         opened(choice, display.say, environment) as sites,
     ):
-        plan = sites.plan(project, selected, no_cache=options.no_cache, pins=options.pins)
+        plan = sites.plan(project, chosen, no_cache=options.no_cache, pins=options.pins)
         try:
             result = carry_out(
                 plan,
@@ -129,7 +127,13 @@ def build(
     return result
 
 
-def _pushing(targets: Sequence[Target]) -> tuple[Target, ...]:
+def selected(project: Project, names: Sequence[str], options: BuildOptions) -> tuple[Target, ...]:
+    """The targets of a run, before any daemon is asked. Raises InvalidCommandError for a name that
+    means nothing, UsageError where there is nothing to push.
+    """
+    targets = project.select(names)
+    if not options.push:
+        return targets
     made = tuple(each.pushing() for each in targets)
     if not any(output.type == "image" for each in made for output in each.outputs):
         raise UsageError(
@@ -160,8 +164,8 @@ def foresee(
 
     environment = options.variables()
     epoch = environment.get("SOURCE_DATE_EPOCH", "")
-    selected = project.select(targets)
-    drafts = draft(project, selected, info, epoch)
+    chosen = selected(project, targets, options)
+    drafts = draft(project, chosen, info, epoch)
     client = RegistryClient(read_logins(environment).login)
     images, unknown = resolve_without_daemon(needed_images(drafts), client)
     made = plan(
@@ -173,8 +177,8 @@ def foresee(
         environment=environment,
     )
     imagined = station("", info.address, info.workers)
-    demands = ProjectDemands(project, selected, {"": info})
-    wishes = untold(demands, [target.name for target in selected], imagined)
+    demands = ProjectDemands(project, chosen, {"": info})
+    wishes = untold(demands, [target.name for target in chosen], imagined)
     selectors = [faults.selector_untold(wish, rest, imagined) for wish, rest in wishes]
     warnings = (*made.warnings, *unknown, *selectors)
     return RunPlan(plans={"": replace(made, warnings=warnings)})

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import gc
 import importlib
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from buildfile.commands.cache_options import cache_fields, cache_options, old_forms
+from buildfile.commands.cache_options import old_forms
 from buildfile.commands.daemon_options import daemon_choice, daemon_options, pins_of, place_option
 from buildfile.commands.file_options import file_options, load_options, targets_argument
+from buildfile.commands.result_options import result_fields, result_options
 from buildfile.commands.supply_options import agent, progress_option, secret, supply_options
-from translator.inputs import FieldOption
 
 if TYPE_CHECKING:
     from buildfile.results import BuildResult
@@ -25,19 +24,7 @@ if TYPE_CHECKING:
 @file_options
 @daemon_options
 @place_option
-@click.option(
-    "-o",
-    "--output",
-    "outputs",
-    multiple=True,
-    metavar="type=TYPE[,KEY=VALUE]",
-    help="Output, in place of the targets' own. A path alone is a local output.",
-)
-@click.option("--push", is_flag=True, help="Push the images that targets make as outputs.")
-@cache_options
-@click.option(
-    "--platform", "platforms", multiple=True, metavar="OS/ARCH", help="Platforms to build for."
-)
+@result_options
 @supply_options
 @click.option(
     "-k",
@@ -50,7 +37,6 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Put outputs in place when all targets are done; none if one fails.",
 )
-@click.option("--no-cache", is_flag=True, help="Run every step, whatever is cached.")
 @progress_option("auto")
 @click.option("--metadata-file", metavar="FILE", help="Write the results as JSON.")
 def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> None:
@@ -68,7 +54,7 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> N
     agents = tuple(agent(each) for each in given["agents"])
     shaping = replace(
         load_options(given["variables"], given["overrides"], given["allow"]),
-        fields=tuple(_fields(given)),
+        fields=tuple(result_fields(given)),
         secrets=[each.id for each in secrets],
         ssh=[each.id for each in agents],
     )
@@ -103,17 +89,3 @@ def _list(result: BuildResult) -> None:
     if not result.streamed:
         for line in result.lines():
             click.echo(line)
-
-
-_FIELDS = {
-    "--output": ("outputs", "outputs"),
-    "--platform": ("platforms", "platforms"),
-}
-
-
-def _fields(given: Mapping[str, Any]) -> Iterator[FieldOption]:
-    """Options that stand in for a field of every target."""
-    for option, (name, key) in _FIELDS.items():
-        for value in given[name]:
-            yield FieldOption(option=option, key=key, value=value)
-    yield from cache_fields(given["imports"], given["exports"], given["export_opts"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from buildfile.commands.cache_options import old_forms
 from buildfile.commands.daemon_options import (
     age_of,
     daemon_choice,
@@ -17,6 +18,7 @@ from buildfile.commands.daemon_options import (
     place_option,
 )
 from buildfile.commands.file_options import file_options, load_options, targets_argument
+from buildfile.commands.result_options import result_fields, result_options
 from buildfile.exits import Exit
 
 
@@ -25,6 +27,7 @@ from buildfile.exits import Exit
 @file_options
 @daemon_options
 @place_option
+@result_options
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text")
 def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **given: Any) -> int:
     """Show, for each target, the daemon, the steps, the outputs, and what the daemon lacks.
@@ -41,18 +44,23 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **gi
     from buildfile.supplies import read_logins
     from daemon_shim import ages
 
-    shaping = load_options(given["variables"], given["overrides"], given["allow"])
+    shaping = replace(
+        load_options(given["variables"], given["overrides"], given["allow"]),
+        fields=tuple(result_fields(given)),
+    )
     project = load_project(files, shaping)
-    print_diagnostics(project.warnings)
-    selected = project.select(targets)  # a wrong name needs no daemon to be told of
+    print_diagnostics((*project.warnings, *old_forms(shaping.fields)))
+    pins = pins_of(given["places"])
+    options = api.BuildOptions(push=given["push"], no_cache=given["no_cache"], pins=pins)
+    selected = api.selected(project, targets, options)
     age = age_of(given)
     if age:
-        made = api.foresee(project, targets, ages.imagine(age), api.BuildOptions())
+        made = api.foresee(project, targets, ages.imagine(age), options)
         search = CacheSearch(read_logins(os.environ).login)
     else:
         choice = daemon_choice(folder=project.files[0].folder, **given)
         with opened(choice, lambda text: click.echo(text, err=True), os.environ) as sites:
-            made = sites.plan(project, selected, pins=pins_of(given["places"]))
+            made = sites.plan(project, selected, no_cache=options.no_cache, pins=pins)
             search = sites.search
     plans = {name: searched(p, search, every=True) for name, p in made.plans.items()}
     made = replace(made, plans=plans)

@@ -1,0 +1,58 @@
+"""What a run makes, in place of what the build file says: outputs, caches, platforms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from buildfile.commands.cache_options import cache_fields, cache_options
+from translator.inputs import FieldOption
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FIELDS = {
+    "--output": ("outputs", "outputs"),
+    "--platform": ("platforms", "platforms"),
+}
+
+
+def result_options(function: F) -> F:
+    """Add the options; ``result_fields`` takes those that stand for fields of targets, the others
+    are ``push`` and ``no_cache``.
+    """
+    for option in reversed(
+        (
+            click.option(
+                "-o",
+                "--output",
+                "outputs",
+                multiple=True,
+                metavar="type=TYPE[,KEY=VALUE]",
+                help="Output, in place of the targets' own. A path alone is a local output.",
+            ),
+            click.option(
+                "--push", is_flag=True, help="Push the images that targets make as outputs."
+            ),
+            cache_options,
+            click.option(
+                "--platform",
+                "platforms",
+                multiple=True,
+                metavar="OS/ARCH",
+                help="Platforms to build for.",
+            ),
+            click.option("--no-cache", is_flag=True, help="Run every step, whatever is cached."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def result_fields(given: Mapping[str, Any]) -> Iterator[FieldOption]:
+    """The fields of all targets that options stand for. Raises click.UsageError."""
+    for option, (name, key) in _FIELDS.items():
+        for value in given[name]:
+            yield FieldOption(option=option, key=key, value=value)
+    yield from cache_fields(given["imports"], given["exports"], given["export_opts"])
