@@ -57,6 +57,7 @@ def print_diagnostics(diagnostics: Iterable[Diagnostic], *, as_json: bool = Fals
     import click
 
     from buildfile import render
+    from buildfile.annotations import annotation
 
     if as_json:
         click.echo(render.to_json(diagnostics))
@@ -65,6 +66,8 @@ def print_diagnostics(diagnostics: Iterable[Diagnostic], *, as_json: bool = Fals
     for number, diagnostic in enumerate(diagnostics):
         gap = "\n" if number else ""
         click.echo(gap + render.to_text(diagnostic, colour=colour), err=True)
+        if told := annotation(diagnostic, os.environ):
+            click.echo(told, err=True)
 
 
 def _show_diagnostics(error: BaseException) -> None:

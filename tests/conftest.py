@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,11 @@ pytest_plugins = ["tests.real.plugin"]
 
 
 def pytest_configure() -> None:
-    """Hear Ctrl-C, and let what is started hear it: a script's ``&`` has it ignored by all."""
+    """Hear Ctrl-C, and let what is started hear it: a script's ``&`` has it ignored by all.
+
+    What is printed is the same on GitHub Actions.
+    """
+    os.environ.pop("GITHUB_ACTIONS", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
