@@ -58,16 +58,22 @@ def load(
     variables: Mapping[str, str] | None = None,
     overrides: Sequence[str] = (),
     allow: Sequence[str] = (),
+    pull: bool = False,
     environment: Mapping[str, str] | None = None,
 ) -> Project:
     """Load a build file; several merge, left to right; none is the one of the working folder.
 
     ``variables`` are as ``--var``, ``overrides`` as ``--set``, ``allow`` as ``--allow``: folders
-    outside of the project that local sources may read (``fs.read=PATH``). Raises InvalidFileError
-    with every fault of the file, and UsageError where there is no file.
+    outside of the project that local sources may read (``fs.read=PATH``). ``pull`` is whether
+    registries are asked for images of which the file does not say it. Raises InvalidFileError with
+    every fault of the file, and UsageError where there is no file.
     """
     options = LoadOptions(
-        variables=variables or {}, overrides=overrides, allow=allow, environment=environment
+        variables=variables or {},
+        overrides=overrides,
+        allow=allow,
+        resolve="pull" if pull else "default",
+        environment=environment,
     )
     return load_project([os.fspath(each) for each in files], options)
 

@@ -13,6 +13,7 @@ from translator.inputs import FieldOption
 from translator.project import GitFacts, Inputs, Project
 from translator.project import load as translate
 from translator.span import SourceFile
+from translator.stage import ResolveMode
 from translator.text import document
 
 FILE_NAMES = ("buildfile.yaml", "buildfile.yml")
@@ -22,8 +23,9 @@ FILE_NAMES = ("buildfile.yaml", "buildfile.yml")
 class LoadOptions:
     """What shapes a project besides its files; see ``buildfile build --help``.
 
-    ``secrets`` and ``ssh`` are the ids that the command line provides by itself. ``environment``
-    None means this process's own.
+    ``secrets`` and ``ssh`` are the ids that the command line provides by itself. ``resolve`` is how
+    images are resolved of which the file does not say it. ``environment`` None means this process's
+    own.
     """
 
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -32,6 +34,7 @@ class LoadOptions:
     allow: Sequence[str] = ()
     secrets: Sequence[str] = ()
     ssh: Sequence[str] = ()
+    resolve: ResolveMode = "default"
     environment: Mapping[str, str] | None = None
 
 
@@ -57,6 +60,7 @@ def load_project(files: Sequence[str], options: LoadOptions | None = None) -> Pr
             allow=tuple(options.allow),
             secrets=tuple(options.secrets),
             ssh=tuple(options.ssh),
+            resolve=options.resolve,
             folder=str(Path.cwd()),
             real_path=os.path.realpath,
             git=lambda: git_facts(folder),

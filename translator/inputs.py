@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from translator.span import Position, SourceFile, Span
+from translator.stage import ResolveMode
 from translator.values.scope import GitFacts
 
 
@@ -38,6 +39,7 @@ class Inputs:
     ``folder``. ``git`` is asked only if ``${git.*}`` is used; it raises LookupError with a reason
     outside of a work tree. ``real_path`` resolves symbolic links. ``setting_option`` is the option
     that sets variables; with ``spare_settings`` it may set others than the file declares.
+    ``resolve`` is how images are resolved of which the file does not say it.
     """
 
     files: tuple[SourceFile, ...]
@@ -54,6 +56,7 @@ class Inputs:
     real_path: Callable[[str], str] = posixpath.normpath
     setting_option: str = "--var"
     spare_settings: bool = False
+    resolve: ResolveMode = "default"
 
     @property
     def root(self) -> str:

@@ -252,6 +252,7 @@ class _Loader:
             optional=self._optional,
             workers=self._workers,
             numbers=itertools.count(1),
+            resolve=self._inputs.resolve,
         )
 
     def _read_all(self, top: Table, section: str, read: Reader[T], scope: Scope) -> dict[str, T]:

@@ -385,7 +385,7 @@ class Dockerfile:
     It is the file ``file`` of ``place`` (None: of the context), or, where that is not '', the text
     ``inline``. ``contexts`` stand in for names in it. Of the project's secrets and agents, its
     steps may ask for ``secrets`` and ``ssh`` alone, and ``entitlements`` is all they may do beyond
-    the usual.
+    the usual. ``resolve`` is for the images that it names.
     """
 
     context: Origin
@@ -401,6 +401,7 @@ class Dockerfile:
     secrets: tuple[str, ...] = ()
     ssh: tuple[str, ...] = ()
     entitlements: tuple[str, ...] = ()
+    resolve: ResolveMode = "default"
     span: Span
 
     @property
@@ -423,6 +424,7 @@ class Frontend:
     secrets: tuple[str, ...] = ()
     ssh: tuple[str, ...] = ()
     entitlements: tuple[str, ...] = ()
+    resolve: ResolveMode = "default"
     span: Span
 
     @property

@@ -57,6 +57,7 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> N
         fields=tuple(result_fields(given)),
         secrets=[each.id for each in secrets],
         ssh=[each.id for each in agents],
+        resolve="pull" if given["pull"] else "default",
     )
     project = load_project(files, shaping)
     print_diagnostics((*project.warnings, *old_forms(shaping.fields)))

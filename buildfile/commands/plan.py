@@ -47,6 +47,7 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **gi
     shaping = replace(
         load_options(given["variables"], given["overrides"], given["allow"]),
         fields=tuple(result_fields(given)),
+        resolve="pull" if given["pull"] else "default",
     )
     project = load_project(files, shaping)
     print_diagnostics((*project.warnings, *old_forms(shaping.fields)))

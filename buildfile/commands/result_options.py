@@ -20,7 +20,7 @@ _FIELDS = {
 
 def result_options(function: F) -> F:
     """Add the options; ``result_fields`` takes those that stand for fields of targets, the others
-    are ``push`` and ``no_cache``.
+    are ``push``, ``no_cache`` and ``pull``.
     """
     for option in reversed(
         (
@@ -44,6 +44,11 @@ def result_options(function: F) -> F:
                 help="Platforms to build for.",
             ),
             click.option("--no-cache", is_flag=True, help="Run every step, whatever is cached."),
+            click.option(
+                "--pull",
+                is_flag=True,
+                help="Ask registries for images, also for those that the daemon has.",
+            ),
         )
     ):
         function = option(function)

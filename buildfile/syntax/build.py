@@ -75,6 +75,7 @@ def _load(files: ClientFiles, request: Request) -> Project:
             spare_settings=True,
             allow=(f"fs.read={ROOT}",),
             folder=ROOT,
+            resolve=request.resolve,
         )
     )
 

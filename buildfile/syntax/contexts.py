@@ -204,8 +204,6 @@ class Contexts:
             return self._folder(source, work)
         if isinstance(source, OciLayoutSource):
             raise InvalidFileError([faults.layout_of_client(source.name, source.span)])
-        if isinstance(source, ImageSource) and source.resolve == "default":
-            return replace(source, resolve=self._request.resolve)
         return source
 
     def _folder(self, source: LocalSource, work: _Work) -> Origin:

@@ -109,6 +109,13 @@ def test_a_frontend_image_gets_its_options() -> None:
     assert (list(need.inputs), list(need.folders)) == (["x", "y"], ["y"])
 
 
+def test_frontends_are_told_how_to_resolve_images() -> None:
+    front = Frontend(image="x/front", resolve="local", span=HERE)
+    for made, mode in ((docker("made", resolve="pull"), "pull"), (stage("made", front), "local")):
+        (need,) = needed(instance(made))
+        assert need.opts["image-resolve-mode"] == mode
+
+
 def test_frontends_are_asked_for_one_after_the_other_where_one_needs_another() -> None:
     first, other = docker("first"), docker("other")
     between = stage("between", StageRef("first"), run("between"))

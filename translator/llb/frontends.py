@@ -92,6 +92,7 @@ def _dockerfile(made: Dockerfile, platform: str) -> Call:
         ("filename", made.file if not made.inline else ""),
         ("target", made.target),
         ("force-network-mode", made.network or ""),
+        ("image-resolve-mode", _resolve(made)),
         *((f"label:{name}", value) for name, value in made.labels),
     )
     opts = {
@@ -116,7 +117,12 @@ def _gateway(made: Frontend, platform: str) -> Call:
     """An image. What daemons without inputs can give it are the folders among them."""
     return Call(
         frontend="gateway.v0",
-        opts={"platform": platform, **dict(made.opts), "source": made.image},
+        opts={
+            "platform": platform,
+            **({"image-resolve-mode": mode} if (mode := _resolve(made)) else {}),
+            **dict(made.opts),
+            "source": made.image,
+        },
         inputs=dict(made.inputs),
         folders={
             name: each
@@ -125,6 +131,10 @@ def _gateway(made: Frontend, platform: str) -> Call:
         },
         what=f"gateway.v0, image {made.image}",
     )
+
+
+def _resolve(made: Dockerfile | Frontend) -> str:
+    return "" if made.resolve == "default" else made.resolve
 
 
 def _what(made: Dockerfile) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from translator.reading import value_faults as faults
@@ -92,7 +93,8 @@ def dockerfile(node: Node, reading: Reading) -> Dockerfile | None:
     context = given.pop("context", None) or _folder_of_the_file(node, reading)
     if context is None:
         return None
-    return Dockerfile(context=context, **(given.pop("file", None) or {}), **given, span=node.span)
+    place = given.pop("file", None) or {}
+    return Dockerfile(context=context, **place, **given, resolve=reading.resolve, span=node.span)
 
 
 def _folder_of_the_file(node: Table, reading: Reading) -> Origin | None:
@@ -100,7 +102,7 @@ def _folder_of_the_file(node: Table, reading: Reading) -> Origin | None:
     return source(Table({"local": Entry(key, value)}, node.span), reading.in_place())
 
 
-frontend = record(
+_FRONTEND = record(
     Frontend,
     fields(
         image=Field(form("an image name", _reference), required=True),
@@ -109,3 +111,9 @@ frontend = record(
         **_SHARED,
     ),
 )
+
+
+def frontend(node: Node, reading: Reading) -> Frontend | None:
+    """A frontend in an image."""
+    made = _FRONTEND(node, reading)
+    return made and replace(made, resolve=reading.resolve)

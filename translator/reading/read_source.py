@@ -165,6 +165,8 @@ def source(node: Node, reading: Reading) -> Source | None:
     given = attributes(node.entries, table, node, reading)
     if given is None or not _complete(kinds[0], node, reading):
         return None
+    if make is ImageSource:
+        given.setdefault("resolve", reading.resolve)
     return make(name=reading.owner, span=node.span, **given)
 
 

@@ -17,7 +17,7 @@ from translator.reading import value_faults as faults
 from translator.reading.collector import Collector
 from translator.reading.files import absolute
 from translator.selector import Selector
-from translator.stage import Origin
+from translator.stage import Origin, ResolveMode
 from translator.suggest import suggest
 from translator.text.document import Entry, Items, Node, Scalar, Table, as_int, is_null, kind
 from translator.values.value import BOOLEANS, Broken
@@ -33,8 +33,8 @@ class Reading:
     client and that of the build file that names it; it gives None if it may be read, else the
     folders that may be. ``optional`` has the kinds and ids of secrets and agents that may be
     missing. ``workers`` are the selectors of the file by name, None for one with a fault.
-    ``owner`` is the name of the thing being read, ``numbers`` tells apart the sources that it has
-    in place.
+    ``resolve`` is for images of which nothing is said. ``owner`` is the name of the thing being
+    read, ``numbers`` tells apart the sources that it has in place.
     """
 
     found: Collector
@@ -47,6 +47,7 @@ class Reading:
     optional: frozenset[tuple[str, str]]
     workers: Mapping[str, Selector | None]
     numbers: Iterator[int]
+    resolve: ResolveMode = "default"
 
     def missing(self, key: str, node: Node) -> None:
         """Report that ``node`` lacks ``key``."""

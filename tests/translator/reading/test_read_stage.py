@@ -190,6 +190,22 @@ def test_merge_and_diff(text: str, expected: Any) -> None:
     assert made.steps == ()
 
 
+def test_images_are_resolved_as_the_command_says_unless_the_file_does() -> None:
+    text = """version: 1
+sources: {said: {image: a, resolve: default}, base: {image: b}}
+stages:
+  made: {dockerfile: {}}
+  other: {frontend: {image: x}}
+  s: {merge: [said, base, {image: c}, made, other]}
+targets: {t: {stage: s}}
+"""
+    stages = {ref.name: each for ref, each in build(text, resolve="pull").stages.items()}
+    origins: Any = stages["s"].bases
+    assert [each.resolve for each in origins[:3]] == ["default", "pull", "pull"]
+    made: list[Any] = [stages[name].origin for name in ("made", "other")]
+    assert [each.resolve for each in made] == ["pull", "pull"]
+
+
 def step(text: str) -> Any:
     (made,) = stage(f"from: scratch\n    steps: [{text}]").steps
     return made
