@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from buildfile import faults
 from buildfile.share import Share
 from buildfile.sites import without
 from translator.reading.value_faults import listed
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from buildfile.sites import Sites
     from buildfile.solve import Solved
     from daemon_shim.errors import DaemonError
+    from translator.diagnostic import Diagnostic
 
 
 class Course:
@@ -55,14 +57,22 @@ class Course:
         plan.require()
         return self._share(name, plan)
 
-    def again(self, built: Collection[str], lost: Sequence[DaemonError]) -> list[Share]:
+    def again(
+        self,
+        built: Collection[str],
+        lost: Sequence[DaemonError],
+        leave_out: Callable[[Iterable[Diagnostic]], None] | None = None,
+    ) -> list[Share]:
         """Begin anew with what is not there yet, on the daemons that are left.
 
         A target of which a part is there already is not built twice: its outputs may be seen.
-        Raises what is lost for good, and as ``Sites.plan``.
+        Raises what is lost for good, and as ``Sites.plan``; but with ``leave_out``, that hears why
+        a target is lost, and the others go on.
         """
         for error in lost:
             self._stations = without(self._stations, error)
+        gone = ", ".join(error.address for error in lost)
+        self._display.say(f"warning: lost {gone} ({lost[0]}); what it built is planned again")
         jobs: dict[str, set[str]] = {}
         for job in self._run.jobs:
             jobs.setdefault(job.target.name, set()).add(job.name)
@@ -72,13 +82,20 @@ class Course:
             for target in (order.targets if order else ())
             if not jobs[target.name] <= set(built)
         ]
-        if order is None or any(jobs[target.name] & set(built) for target in targets):
+        dropped = frozenset(t.name for t in targets if jobs[t.name] & set(built))
+        if order is None or (dropped and not leave_out):
             raise lost[0]
-        self._run = self._sites.planned(replace(order, targets=targets), self._stations)
-        self._run.require()
-        gone = ", ".join(error.address for error in lost)
-        self._display.say(f"warning: lost {gone} ({lost[0]}); what it built is built again")
-        return self.begin()
+        if dropped and leave_out:
+            leave_out([faults.daemon_lost(lost[0])])
+        while targets := [target for target in targets if target.name not in dropped]:
+            run = self._sites.planned(replace(order, targets=targets), self._stations)
+            if not (run.refusals and leave_out):
+                run.require()
+                self._run = run
+                return self.begin()
+            leave_out(run.refusals)
+            dropped = run.refused
+        return []
 
     def _share(self, name: str, plan: Plan) -> Share:
         several = sum(bool(station.workers) for station in self._sites.stations) > 1

@@ -311,13 +311,21 @@ class Runner:
         if not self._lost or not self._course:
             return ()
         self._errors = failed
+        left_out: list[Diagnostic] = []
         try:
-            shares = self._course.again(self._solved, list(self._lost.values()))
+            shares = self._course.again(
+                self._solved,
+                list(self._lost.values()),
+                left_out.extend if self._keep_going else None,
+            )
         except (DaemonError, BuildFailedError, RefusedError) as error:
             self._go_on_after(error)
             return ()
+        if not shares:
+            self._faults += left_out
+            return ()
         self._jobs = {name: each for name, each in self._jobs.items() if name in self._solved}
-        self._errors, self._faults, self._lost = {}, [], {}
+        self._errors, self._faults, self._lost = {}, left_out, {}
         self._begins_no_more = False
         return shares
 

@@ -60,6 +60,12 @@ class RunPlan:
         warned = (each for plan in self.plans.values() for each in plan.warnings)
         return tuple(dict.fromkeys((*passed, *warned, *replaced_caches(self.jobs))))
 
+    @property
+    def refused(self) -> frozenset[str]:
+        """The targets that the refusals are about."""
+        nowhere = (each.target for each in self.placement.unplaced)
+        return frozenset(nowhere).union(*(plan.refused for plan in self.plans.values()))
+
     def require(self) -> None:
         """Raise RefusedError if it cannot be done."""
         if self.refusals:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from buildfile.sites import station
 from daemon_shim.errors import DaemonError, LostConnectionError
 from tests.buildfile.projects import planned, project
 from tests.daemon_shim.infos import info
+from translator.diagnostic import Diagnostic
 
 TEXT = """version: 1
 stages: {s: {from: scratch, steps: [{write: {path: /a, text: a}}]}}
@@ -96,7 +97,7 @@ def test_what_a_lost_daemon_did_not_build_is_planned_for_another(tmp_path: Path)
     assert sites.asked == [["a", "b"], ["b"]]
     assert share.mark == "two" and [job.name for job in share.plan.jobs] == ["b"]
     assert said.lines[1] == (
-        "warning: lost unix:///one (it went away); what it built is built again"
+        "warning: lost unix:///one (it went away); what it built is planned again"
     )
 
 
@@ -105,6 +106,43 @@ def test_a_target_of_which_a_part_is_there_is_not_built_twice(tmp_path: Path) ->
     made.begin()
     with pytest.raises(LostConnectionError):
         made.again(["a"], [lost("one")])
+
+
+def test_where_others_go_on_that_target_is_left_out(tmp_path: Path) -> None:
+    made, sites = course(tmp_path, Said())
+    made.begin()
+    left_out: list[Diagnostic] = []
+    (share,) = made.again(["a"], [lost("one")], left_out.extend)
+    assert sites.asked == [["a", "b"], ["b"]]
+    assert [job.name for job in share.plan.jobs] == ["b"]
+    assert [each.message for each in left_out] == ["unix:///one: it went away"]
+
+
+@pytest.mark.parametrize(("names", "left"), [(["b"], [["a"]]), (["a", "b"], [])])
+def test_what_no_other_daemon_may_build_is_left_out_too(
+    tmp_path: Path, names: list[str], left: list[list[str]]
+) -> None:
+    refusal = Diagnostic(code="x", message="there is no other")
+
+    class Picky(FakeSites):
+        def planned(self, order: Order, stations: Sequence[Station]) -> RunPlan:
+            run = super().planned(order, stations)
+            refused = frozenset(names).intersection(self.asked[-1])
+            plans = {
+                name: replace(plan, refusals=(refusal,) * bool(refused), refused=refused)
+                for name, plan in run.plans.items()
+            }
+            return replace(run, plans=plans)
+
+    made, _ = course(tmp_path, Said())
+    made._sites = sites = Picky(tmp_path, made._stations)  # type: ignore[assignment]
+    left_out: list[Diagnostic] = []
+    shares = made.again([], [lost("one")], left_out.extend)
+    assert sites.asked == [["a", "b"], *left]
+    assert {job.target.name for share in shares for job in share.plan.jobs} == {
+        name for asked in left for name in asked
+    }
+    assert left_out == [refusal]
 
 
 def test_the_last_daemon_that_is_lost_ends_the_run(tmp_path: Path) -> None:

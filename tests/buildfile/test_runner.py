@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,12 @@ class FakeCourse:
             raise share
         return share
 
-    def again(self, built: Collection[str], lost: Sequence[DaemonError]) -> list[Share]:
+    def again(
+        self,
+        built: Collection[str],
+        lost: Sequence[DaemonError],
+        leave_out: Callable[[Iterable[Diagnostic]], None] | None = None,
+    ) -> list[Share]:
         self.asked.append((list(built), list(lost)))
         assert self._again, lost
         if isinstance(self._again, Exception):
@@ -661,7 +666,7 @@ def test_nothing_more_begins_before_it_is_known_what_was_lost(shares: Any) -> No
 
 def test_what_waits_follows_when_a_daemon_was_lost_too(shares: Any) -> None:
     class Anew(FakeCourse):
-        def again(self, built: Collection[str], lost: Sequence[DaemonError]) -> list[Share]:
+        def again(self, *_: object) -> list[Share]:
             FakeSolving.scripts = dict.fromkeys("ab", done)
             return [inner(a), waiting(b, "a")]
 
@@ -676,6 +681,32 @@ def test_a_daemon_that_is_lost_while_it_is_planned_for_is_done_without(shares: A
     ((built, (error,)),) = course.asked
     assert built == ["a"] and error.address == b.daemon.address
     assert result.targets["b"].daemon == a.daemon.address
+
+
+@pytest.mark.parametrize("others", [["b"], []])
+def test_with_keep_going_what_no_other_daemon_may_build_is_told_beside_what_was_built(
+    shares: Any, others: list[str]
+) -> None:
+    refusal = Diagnostic(code="x", message="there is no other")
+    a, b = shares(a=raises(gone("a")), b=raises(gone("a")))
+    b = replace(b, daemon=a.daemon)
+
+    class Picky(FakeCourse):
+        def again(
+            self,
+            built: Collection[str],
+            lost: Sequence[DaemonError],
+            leave_out: Callable[[Iterable[Diagnostic]], None] | None = None,
+        ) -> list[Share]:
+            assert leave_out
+            leave_out([refusal])
+            FakeSolving.scripts = {"b": done}
+            return [b] * len(others)
+
+    with pytest.raises(BuildFailedError) as caught:
+        start([a, b], Picky(), keep_going=True).run()
+    assert refusal in caught.value.diagnostics
+    assert [*(caught.value.built.targets if caught.value.built else ())] == others
 
 
 def test_a_failure_on_a_lost_daemon_stays_a_failure(shares: Any) -> None:

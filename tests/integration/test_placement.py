@@ -302,5 +302,5 @@ targets:
                 break
         told += build.stderr.read()
     assert build.returncode == 0, told
-    assert "what it built is built again" in told and "firm: " in told
+    assert "what it built is planned again" in told and "firm: " in told
     assert (tmp_path / "out" / "made").is_file()
