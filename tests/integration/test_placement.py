@@ -94,6 +94,19 @@ def test_each_target_is_built_on_the_daemon_that_its_selector_matches(pool: Pool
     assert f"{len(targets)} cached" in again.err  # each where it was built
 
 
+def test_what_many_targets_share_is_built_once_on_each_daemon(pool: Pool, base_image: str) -> None:
+    targets = [f"t-{number}" for number in range(200)]
+    text = f"""  all: {{from: {{image: "{base_image}"}}, steps: [{{run: echo {pool.mark}}}]}}
+  own: {{from: all, steps: [{{write: {{path: /own, text: "${{target}}"}}}}]}}
+targets:
+""" + "".join(f"  {name}: {{stage: own}}\n" for name in targets)
+    used = set(pool.placement(text, *targets).values())  # those before v0.5 lack writing files
+    assert len(used) > 1
+    done = pool(text, "build", "--progress", "plain", *targets)
+    assert done.logged(pool.mark) == len(used)
+    assert "built 200 targets" in done.err
+
+
 def test_a_selector_that_nothing_matches_is_refused_with_what_there_is(pool: Pool) -> None:
     text = "targets: {t: {stage: s, worker: {labels: {site: mars}}}}\n"
     done = pool(text, "build", "t", code=4)
