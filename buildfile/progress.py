@@ -159,6 +159,8 @@ class Progress:
         self._tellers: dict[str, set[str]] = {}
         self._running: dict[str, set[str]] = {}
         self._owners: dict[str, str] = {}
+        self._latest: dict[str, float] = {}
+        self._known_until: dict[str, float] = {}
         self._ended: set[str] = set()
         self._tails = _Tails()
         self._warnings: dict[tuple[str, str, str], WarningEvent] = {}
@@ -221,10 +223,21 @@ class Progress:
         self._ended.discard(job)
         owner = self._owners.get(digest)
         if owner is None or owner in self._ended:
-            self._owners[digest] = job
+            self._hand_over(digest, job)
 
-    def _owned_by(self, job: str, vertex: Vertex) -> bool:
-        return self._owners[vertex.digest] == job
+    def _hand_over(self, digest: str, job: str) -> None:
+        """Take logs and transfers from a job from now on; its stream may begin with old ones."""
+        if self._owners.get(digest) != job:
+            self._owners[digest] = job
+            self._known_until[digest] = self._latest.get(digest, 0.0)
+
+    def _is_news(self, job: str, event: StatusEvent | LogEvent) -> bool:
+        """Whether a log or a transfer is of the job that it is taken from, and not told before."""
+        digest, time = event.vertex, event.timestamp
+        if self._owners[digest] != job or 0 < time <= self._known_until[digest]:
+            return False
+        self._latest[digest] = max(time, self._latest.get(digest, 0.0))
+        return True
 
     def _joined(self, job: str, vertex: Vertex) -> Vertex:
         tellers = self._tellers.setdefault(vertex.digest, set())
@@ -258,11 +271,11 @@ class Progress:
         others = running - self._ended
         if told is not State.CANCELLED or not others:
             return False
-        self._owners[after.digest] = min(others)
+        self._hand_over(after.digest, min(others))
         return True
 
     def _transferred(self, job: str, vertex: Vertex, event: StatusEvent) -> Vertex | None:
-        if not self._owned_by(job, vertex):
+        if not self._is_news(job, event):
             return None
         new = Transfer(
             id=logtext.name(event.id),
@@ -279,7 +292,7 @@ class Progress:
         return replace(vertex, transfers=tuple((known | {new.id: new}).values()))
 
     def _logged(self, job: str, vertex: Vertex, event: LogEvent) -> Vertex | None:
-        if not self._owned_by(job, vertex):
+        if not self._is_news(job, event):
             return None
         if vertex.state not in (State.DONE, State.CACHED):
             self._tails.append(vertex.digest, event.data)

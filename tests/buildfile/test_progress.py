@@ -169,6 +169,23 @@ def test_warnings_once() -> None:
     assert progress.warnings == (warning,)
 
 
+@pytest.mark.parametrize("leaves", ["ends", "is cancelled"])
+def test_what_another_stream_begins_with_is_not_told_again(leaves: str) -> None:
+    """A daemon sends each stream all that a shared vertex wrote, from its start."""
+    progress = play(("one", vertex(started=1)), ("one", log(b"first")))
+    if leaves == "ends":
+        progress.end("one")
+    else:
+        progress.apply("two", vertex(started=1), 1.0)
+        progress.apply("one", vertex(started=1, completed=2, error=CANCEL), 1.0)
+    size = StatusEvent(id="x", vertex="a", current=1, timestamp=1.5)
+    later = LogEvent(vertex="a", stream=1, data=b"later", timestamp=2.5)
+    told = [progress.apply("two", each, 1.0) for each in (log(b"first"), size, later, later)]
+    assert [change is not None for change in told] == [False, False, True, True]
+    untimed = LogEvent(vertex="a", stream=1, data=b"x")
+    assert progress.apply("two", untimed, 1.0)
+
+
 def test_the_log_of_a_failed_step_stays_and_that_of_a_good_one_goes() -> None:
     progress = play(
         ("app", vertex("a", 1)),
