@@ -14,7 +14,7 @@ import click
 
 from buildfile.commands.daemon_options import daemon_choice, daemon_options
 from buildfile.commands.file_options import file_options, load_options
-from buildfile.commands.supply_options import progress_option
+from buildfile.commands.supply_options import agent, progress_option, secret, supply_options
 
 if TYPE_CHECKING:
     from daemon_shim.reference import FileStat, Reference
@@ -43,6 +43,7 @@ def _options(function: F) -> F:
             file_options,
             daemon_options,
             click.option("--platform", metavar="OS/ARCH", help="The platform to look at."),
+            supply_options,
             progress_option("quiet"),
         )
     ):
@@ -126,13 +127,21 @@ def _look(
     from buildfile.looking import look
     from translator.inputs import FieldOption
 
-    shaping = load_options(given["variables"], given["overrides"], given["allow"])
+    secrets = tuple(secret(each) for each in given["secrets"])
+    agents = tuple(agent(each) for each in given["agents"])
+    shaping = replace(
+        load_options(given["variables"], given["overrides"], given["allow"]),
+        secrets=[each.id for each in secrets],
+        ssh=[each.id for each in agents],
+    )
     if platform := given["platform"]:
         field = FieldOption(option="--platform", key="platforms", value=platform)
         shaping = replace(shaping, fields=(field,))
     project = load_project(given["files"], shaping)
     choice = daemon_choice(folder=project.files[0].folder, **given)
-    options = BuildOptions(daemon=choice, progress=given["progress"])
+    options = BuildOptions(
+        daemon=choice, secrets=secrets, agents=agents, progress=given["progress"]
+    )
     look(project, target, path, show, options)
 
 

@@ -10,6 +10,7 @@ from tests.integration.command import Workspace
 
 TEXT = """version: 1
 vars: {BASE: none}
+secrets: {tok: {env: TOK}}
 stages:
   app:
     from: {image: "BASE_IMAGE"}
@@ -20,9 +21,13 @@ stages:
   bad:
     from: {image: "BASE_IMAGE"}
     steps: [{run: exit 4}]
+  kept:
+    from: {image: "BASE_IMAGE"}
+    steps: [{run: wc -c </run/t >/size, mounts: [{type: secret, id: tok, target: /run/t}]}]
 targets:
   app: {stage: app, outputs: [{type: local, dest: out}]}
   bad: {stage: bad}
+  kept: {stage: kept}
 """
 
 
@@ -72,6 +77,12 @@ def test_what_is_not_there(built: Workspace) -> None:
     done = built.command("fs", "cat", "app", "/app/none", code=1)
     assert "app has no /app/none" in done.err
     assert not done.data
+
+
+def test_secrets_come_from_the_command_line(built: Workspace) -> None:
+    secret = built.write("secret", "sesame")
+    looked = built.command("fs", "cat", "kept", "/size", "--secret", f"id=tok,src={secret}")
+    assert looked.out.split() == ["6"]
 
 
 def test_a_step_that_fails(built: Workspace) -> None:
