@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -93,6 +94,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Never raises but for a broken interpreter."""
+    _open_closed()
     atexit.register(gc.freeze)  # nothing is left to collect, and looking takes longer than all else
     try:
         with no_collection():  # start, load and compile make no garbage; a build collects again
@@ -108,6 +110,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from buildfile.failure import report
 
         return report(error)
+
+
+def _open_closed() -> None:
+    """Let standard streams that the caller closed lead nowhere, as after ``2>&-``.
+
+    Else the next file or connection would get such a stream's number.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -48,6 +49,9 @@ def report(error: BaseException) -> int:
         if isinstance(error, kinds):
             show(error)
             return code
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        _show_hinted(error)
+        return Exit.FAILED
     _show_bug(error)
     return Exit.BUG
 
@@ -103,6 +107,7 @@ def _show_interrupted(_: BaseException) -> None:
     click.echo("interrupted", err=True)
 
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _Ending = tuple[tuple[type[BaseException], ...], Exit, Callable[[BaseException], None]]
 
 

@@ -32,6 +32,14 @@ FILE = "version: 1\nstages: {s: {from: scratch}}\ntargets: {t: {stage: s}}\n"
 FAULT = Diagnostic(code="x", message="it is so", hint="do this")
 
 
+def shell(line: str) -> subprocess.CompletedProcess[bytes]:
+    command = f"exec {sys.executable} -m buildfile {line}"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(
+        ["sh", "-c", command], env=environment, capture_output=True, check=False, timeout=60
+    )
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "buildfile.yaml").write_text(FILE)
@@ -314,3 +322,19 @@ def test_a_plain_build_does_without_what_few_builds_need() -> None:
         env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])},
     )
     assert found.stdout == "[]\n"
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("streams", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_may_be_closed(streams: str) -> None:
+    assert shell(f"check {streams}").returncode == Exit.DONE
+    assert shell(f"check --var NO=1 {streams}").returncode == Exit.USAGE
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_full_disk_is_no_bug() -> None:
+    done = shell("list >/dev/full")
+    assert (done.returncode, done.stderr) == (
+        Exit.FAILED,
+        b"error: [Errno 28] No space left on device\n",
+    )
