@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -49,8 +50,15 @@ class BuildOptions:
     environment: Mapping[str, str] | None = None
 
     def variables(self) -> Mapping[str, str]:
-        """The environment variables that count."""
-        return os.environ if self.environment is None else self.environment
+        """The environment variables that count. Raises UsageError for a wrong value of one."""
+        found = os.environ if self.environment is None else self.environment
+        epoch = found.get("SOURCE_DATE_EPOCH", "")
+        if epoch and not re.fullmatch(r"-?[0-9]+", epoch):
+            raise UsageError(
+                f"SOURCE_DATE_EPOCH is {epoch!r}, which is no whole number",
+                hint="it is in seconds since 1970, as date +%s has it",
+            )
+        return found
 
 
 def load(

@@ -71,6 +71,14 @@ def test_pushing_without_an_image_is_told_before_any_daemon_is_asked(
     assert "no target of this run has an output of type image" in capsys.readouterr().err
 
 
+def test_a_wrong_time_is_told_before_any_daemon_is_asked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "today")
+    assert cli.main(["build", "--daemon", "unix:///no/such.sock"]) == Exit.USAGE
+    assert "SOURCE_DATE_EPOCH is 'today', which is no whole number" in capsys.readouterr().err
+
+
 def test_pushing_leaves_other_outputs_alone(folder: Path) -> None:
     text = "outputs: [{type: image, name: x}, {type: local, dest: d}, {type: oci, dest: f}]"
     (folder / "buildfile.yaml").write_text(FILE.replace('description: "${X}"', text))
