@@ -70,12 +70,12 @@ def unknown_name(
 
 def unknown_origin(name: str, span: Span, suggestion: str | None) -> Diagnostic:
     """``from`` with a name of no stage and no source."""
-    image = f"if it is an image, write {{image: {name}}}"
+    in_place = f"if it is an image, write {{image: {name}}}; if a folder, {{local: {name}}}"
     return Diagnostic(
         code="unknown-origin",
         message=f"there is no stage or source {name}",
         span=span,
-        hint=did_you_mean(suggestion, image),
+        hint=did_you_mean(suggestion, in_place),
     )
 
 
