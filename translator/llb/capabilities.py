@@ -67,6 +67,7 @@ _CAPABILITIES = (
     Capability("file.base", "v0.5.0", "copying and changing files"),
     Capability("file.copy.includeexcludepatterns", "v0.9.0", "include and exclude of a copy"),
     Capability("file.copy.requiredpaths", "v0.26.0", "required paths of a copy"),
+    Capability("file.rm.nofollowsymlink", "v0.10.0", "removing a link and not what it leads to"),
     Capability("file.rm.wildcard", "v0.7.0", "wildcards of a remove step"),
     Capability("file.symlink.create", "v0.19.0", "a symlink step"),
     Capability("mergeop", "v0.10.0", "a merge stage"),

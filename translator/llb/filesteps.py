@@ -130,10 +130,10 @@ def _check_mode(step: Mkdir | Write) -> None:
 
 
 def remove_path(step: Remove, base: int, workdir: str) -> tuple[FileChange, str]:
-    """A removal, and the further feature that it needs."""
+    """A removal, and the further feature that it needs, which came after that of wildcards."""
     path = paths.absolute(workdir, step.path)
     change = RemovePath(path=path, missing_ok=step.missing_ok, wildcard=step.wildcard)
-    return change, "file.rm.wildcard" if step.wildcard else ""
+    return change, "file.rm.nofollowsymlink"
 
 
 def make_symlink(step: Symlink, base: int, workdir: str) -> tuple[FileChange, str]:

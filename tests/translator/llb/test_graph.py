@@ -429,8 +429,8 @@ def test_steps_that_change_one_path() -> None:
 
 
 def test_newer_steps_need_their_capabilities() -> None:
-    assert needs(Remove(path="/f", span=HERE)) == {"file.base"}
-    assert "file.rm.wildcard" in needs(Remove(path="/f", wildcard=True, span=HERE))
+    assert needs(Write(path="/f", data=b"", span=HERE)) == {"file.base"}
+    assert "file.rm.nofollowsymlink" in needs(Remove(path="/f", span=HERE))
     assert "file.symlink.create" in needs(Symlink(target="a", path="/l", span=HERE))
 
 
