@@ -459,6 +459,15 @@ def no_such_path(target: str, path: str) -> Diagnostic:
     )
 
 
+def folder_to_read(target: str, path: str) -> Diagnostic:
+    """A folder is asked for as if it were a file."""
+    return Diagnostic(
+        code="folder-to-read",
+        message=f"{path} of {target} is a folder",
+        hint=f"list it with: buildfile fs ls {target} {path}",
+    )
+
+
 def no_shell(place: str, shell: str) -> Diagnostic:
     """A container has no shell to open."""
     return Diagnostic(

@@ -82,7 +82,12 @@ def ls(target: str, path: str, format_: str, **given: Any) -> None:
 def cat(target: str, path: str, **given: Any) -> None:
     """Write a file to standard output, piece by piece."""
 
+    from buildfile import faults
+    from buildfile.failure import BuildFailedError
+
     def show(tree: Reference) -> None:
+        if tree.stat_file(path).is_folder:
+            raise BuildFailedError([faults.folder_to_read(target, path)])
         for piece in tree.read_pieces(path):
             sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()

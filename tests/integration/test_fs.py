@@ -77,6 +77,8 @@ def test_what_is_not_there(built: Workspace) -> None:
     done = built.command("fs", "cat", "app", "/app/none", code=1)
     assert "app has no /app/none" in done.err
     assert not done.data
+    done = built.command("fs", "cat", "app", "/app/sub", code=1)
+    assert "error: /app/sub of app is a folder [folder-to-read]" in done.err
 
 
 def test_secrets_come_from_the_command_line(built: Workspace) -> None:
