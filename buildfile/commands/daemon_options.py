@@ -16,6 +16,7 @@ from daemon_shim.releases import FIRST, LAST, Release, text
 from daemon_shim.transports.base import TlsFiles
 
 F = TypeVar("F", bound=Callable[..., Any])
+_LONGEST = 86_400  # seconds
 
 
 def _read_api(
@@ -32,6 +33,12 @@ def _read_api(
     else:
         return release
     raise click.BadParameter(what, param=parameter)
+
+
+def _read_timeout(_context: click.Context, _param: click.Parameter, seconds: float) -> float:
+    if not 0 < seconds <= _LONGEST:  # so is nan
+        raise click.BadParameter(f"{seconds:g} is not between 0 and {_LONGEST}")
+    return seconds
 
 
 def daemon_options(function: F) -> F:
@@ -70,6 +77,7 @@ def daemon_options(function: F) -> F:
             ),
             click.option(
                 "--timeout",
+                callback=_read_timeout,
                 default=5.0,
                 show_default=True,
                 metavar="SECONDS",

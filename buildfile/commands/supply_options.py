@@ -64,4 +64,6 @@ def secret(text: str) -> Secret:
 def agent(text: str) -> SshAgent:
     """Read ``ID[=SOCKET|KEY[,KEY]]``, as buildctl does; without a place SSH_AUTH_SOCK."""
     id_, _, places = text.partition("=")
+    if not id_:
+        raise click.BadParameter(f"{text!r} is not ID[=SOCKET|KEY]", param_hint="--ssh")
     return SshAgent(id=id_, keys=tuple(str(Path(p).absolute()) for p in places.split(",") if p))

@@ -338,3 +338,20 @@ def test_a_full_disk_is_no_bug() -> None:
         Exit.FAILED,
         b"error: [Errno 28] No space left on device\n",
     )
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--timeout", "nan"], "nan is not between 0 and"),
+        (["--timeout", "inf"], "inf is not between 0 and"),
+        (["--timeout", "0"], "0 is not between 0 and"),
+        (["--ssh", "=key"], "'=key' is not ID[=SOCKET|KEY]"),
+    ],
+)
+def test_values_that_mean_nothing_are_told(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["build", "--daemon", "unix:///no/such.sock", *words]) == Exit.USAGE
+    assert message in capsys.readouterr().err
