@@ -178,7 +178,7 @@ def test_what_another_stream_begins_with_is_not_told_again(leaves: str) -> None:
     else:
         progress.apply("two", vertex(started=1), 1.0)
         progress.apply("one", vertex(started=1, completed=2, error=CANCEL), 1.0)
-    size = StatusEvent(id="x", vertex="a", current=1, timestamp=1.5)
+    size = StatusEvent(id="x", vertex="a", name="x", current=1, timestamp=1.5)
     later = LogEvent(vertex="a", stream=1, data=b"later", timestamp=2.5)
     told = [progress.apply("two", each, 1.0) for each in (log(b"first"), size, later, later)]
     assert [change is not None for change in told] == [False, False, True, True]
