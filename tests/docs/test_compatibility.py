@@ -21,7 +21,6 @@ _ROWS = [row for line in _LINES.splitlines() if (row := _ROW.fullmatch(line))]
 
 # Done another way where no user would ask for it by name.
 _UNTOLD = {"exec.mount.bind.readwrite-nooutput", "exec.mount.cache.content"}
-_UNTOLD |= {"file.rm.wildcard"}  # no step has it without what came with v0.10
 
 
 def _release(text: str) -> releases.Release:

@@ -68,7 +68,6 @@ _CAPABILITIES = (
     Capability("file.copy.includeexcludepatterns", "v0.9.0", "include and exclude of a copy"),
     Capability("file.copy.requiredpaths", "v0.26.0", "required paths of a copy"),
     Capability("file.rm.nofollowsymlink", "v0.10.0", "removing a link and not what it leads to"),
-    Capability("file.rm.wildcard", "v0.7.0", "wildcards of a remove step"),
     Capability("file.symlink.create", "v0.19.0", "a symlink step"),
     Capability("mergeop", "v0.10.0", "a merge stage"),
     Capability("diffop", "v0.10.0", "a diff stage"),
@@ -95,7 +94,9 @@ _CAPABILITIES = (
     Capability("soruce.http.uidgid", "v0.3.0", "the owner of a download"),
     Capability("source.ocilayout", "v0.11.0", "an image in an OCI layout folder"),
 )
-CAPABILITIES = {row.id: row for row in _CAPABILITIES}
+# Needed by no vertex of its own: what follows no links came later, and every removal wants that.
+_PROOFS = (Capability("file.rm.wildcard", "v0.7.0", "wildcards of a remove step"),)
+CAPABILITIES = {row.id: row for row in (*_CAPABILITIES, *_PROOFS)}
 
 # BuildKit has no capability for a host name nor for mounts of any number of layers, refuses the one
 # it defines for symbolic modes, and up to v0.6.0 gives the history of a repository in place of its
