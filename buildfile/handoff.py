@@ -30,6 +30,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from buildfile.draft import Draft
+from buildfile.exits import UsageError
 from buildfile.exports import Export, export
 from buildfile.filelock import EXCLUSIVE, locked
 from buildfile.layoutoutput import unpack
@@ -79,7 +80,7 @@ class Handoffs:
 
     The folder is removed in the end, and what a killed run left at the beginning of the next one.
     It lies in TMPDIR, else in /var/tmp, which is a disk where /tmp may be memory. Entering raises
-    OSError where there can be none. May be used from several threads.
+    UsageError where there can be none. May be used from several threads.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
@@ -91,7 +92,14 @@ class Handoffs:
 
     def __enter__(self) -> Handoffs:
         _sweep(self._beside)
-        made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}", dir=self._beside))
+        try:
+            made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}", dir=self._beside))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise UsageError(
+                f"no folder can be made in {self._beside}: {reason}",
+                hint="what moves between daemons waits there; set TMPDIR to another place",
+            ) from error
         self.folder = made.with_name(made.name.removeprefix("."))
         with ExitStack() as stack:
             stack.callback(shutil.rmtree, made, ignore_errors=True)

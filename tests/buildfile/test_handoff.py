@@ -11,6 +11,7 @@ import pytest
 
 from buildfile.cachecheck import verify
 from buildfile.cachefolder import CacheFolder
+from buildfile.exits import UsageError
 from buildfile.exports import Export
 from buildfile.handoff import Handoff, Handoffs
 from buildfile.loopback import Loopback
@@ -267,6 +268,12 @@ def test_a_result_that_the_daemon_does_not_name_is_told_of(
 
 
 # --- the folder ----------------------------------------------------------------------------------
+
+
+def test_where_no_folder_can_be_made_the_user_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="none: No such file") as caught:
+        Handoffs({"TMPDIR": str(tmp_path / "none")}).__enter__()
+    assert caught.value.hint and "TMPDIR" in caught.value.hint
 
 
 def test_the_folder_is_gone_whatever_happens(tmp_path: Path) -> None:
