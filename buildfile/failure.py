@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from buildfile.exits import Exit, UsageError
-from buildfile.ocilayout import LayoutError
 from daemon_shim.errors import (
     CancelledError,
     DaemonError,
@@ -114,6 +113,8 @@ _Ending = tuple[tuple[type[BaseException], ...], Exit, Callable[[BaseException],
 def _endings() -> tuple[_Ending, ...]:
     """The table. Its library is one of the command line, which a frontend does without."""
     import click
+
+    from buildfile.ocilayout import LayoutError
 
     return (
         ((KeyboardInterrupt, click.Abort, CancelledError), Exit.INTERRUPTED, _show_interrupted),
