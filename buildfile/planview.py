@@ -174,6 +174,7 @@ def _lowerings_told(lowerings: Iterable[Lowering]) -> Iterator[str]:
 def _export_text(each: Export) -> str:
     words = [each.output.type, each.output.attrs.get("name", "") or each.output.dest]
     words += [f"(only {', '.join(each.output.paths)})"] if each.output.paths else []
+    words += ["(pushed)"] if each.output.attrs.get("push") == "true" else []
     words += [f"- {each.note}"] if each.note else []
     words += [f"- refused: {each.refusal}"] if each.refusal else []
     return " ".join(word for word in words if word)

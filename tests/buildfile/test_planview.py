@@ -24,7 +24,7 @@ targets:
 def test_a_plan_in_words(tmp_path: Path) -> None:
     text = as_text(planned(tmp_path, TEXT, graphdriver((0, 13, 0))))
     assert "daemon unix:///test.sock: BuildKit v0.13.0" in text
-    assert "  output  image x/y - the engine stores the image and pushes it" in text
+    assert "  output  image x/y (pushed) - the engine stores the image and pushes it" in text
     assert f"  output  local {tmp_path}/out (only /a)" in text
     assert "  cache from  type=registry,ref=r" in text
     assert "target t (2)" in text
