@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import gc
 import importlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from buildfile.commands.cache_options import old_forms
 from buildfile.commands.daemon_options import daemon_choice, daemon_options, pins_of, place_option
-from buildfile.commands.file_options import file_options, load_options, targets_argument
-from buildfile.commands.result_options import result_fields, result_options
-from buildfile.commands.supply_options import agent, progress_option, secret, supply_options
+from buildfile.commands.file_options import file_options, targets_argument
+from buildfile.commands.result_options import reshaped, result_options
+from buildfile.commands.supply_options import load_supplied, progress_option, supply_options
 
 if TYPE_CHECKING:
     from buildfile.results import BuildResult
@@ -50,15 +49,8 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], **given: Any) -> N
     from buildfile.failure import BuildFailedError, print_diagnostics
     from buildfile.files import load_project
 
-    secrets = tuple(secret(each) for each in given["secrets"])
-    agents = tuple(agent(each) for each in given["agents"])
-    shaping = replace(
-        load_options(given["variables"], given["overrides"], given["allow"]),
-        fields=tuple(result_fields(given)),
-        secrets=[each.id for each in secrets],
-        ssh=[each.id for each in agents],
-        resolve="pull" if given["pull"] else "default",
-    )
+    supplied, secrets, agents = load_supplied(given)
+    shaping = reshaped(supplied, given)
     project = load_project(files, shaping)
     print_diagnostics((*project.warnings, *old_forms(shaping.fields)))
     options = api.BuildOptions(

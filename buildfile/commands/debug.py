@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from buildfile.commands.daemon_options import daemon_choice, daemon_options
-from buildfile.commands.file_options import file_options, load_options
-from buildfile.commands.supply_options import agent, progress_option, secret, supply_options
+from buildfile.commands.file_options import file_options
+from buildfile.commands.result_options import platform_fields
+from buildfile.commands.supply_options import load_supplied, progress_option, supply_options
 
 
 @click.command()
@@ -36,24 +37,12 @@ def command(target: str, words: tuple[str, ...], **given: Any) -> int:
 
     In a terminal every key goes to the process, Ctrl-C too. Elsewhere it reads standard input.
     """
-    from dataclasses import replace
-
     from buildfile.api import BuildOptions
     from buildfile.debugging import Wish, debug
     from buildfile.failure import print_diagnostics
     from buildfile.files import load_project
-    from translator.inputs import FieldOption
 
-    secrets = tuple(secret(each) for each in given["secrets"])
-    agents = tuple(agent(each) for each in given["agents"])
-    platform = given["platform"]
-    field = FieldOption(option="--platform", key="platforms", value=platform or "")
-    shaping = replace(
-        load_options(given["variables"], given["overrides"], given["allow"]),
-        fields=(field,) if platform else (),
-        secrets=[each.id for each in secrets],
-        ssh=[each.id for each in agents],
-    )
+    shaping, secrets, agents = load_supplied(given, platform_fields(given["platform"]))
     project = load_project(given["files"], shaping)
     print_diagnostics(project.warnings)
     options = BuildOptions(

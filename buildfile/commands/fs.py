@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from buildfile.commands.daemon_options import daemon_choice, daemon_options
-from buildfile.commands.file_options import file_options, load_options
-from buildfile.commands.supply_options import agent, progress_option, secret, supply_options
+from buildfile.commands.file_options import file_options
+from buildfile.commands.result_options import platform_fields
+from buildfile.commands.supply_options import load_supplied, progress_option, supply_options
 
 if TYPE_CHECKING:
     from daemon_shim.reference import FileStat, Reference
@@ -125,23 +126,12 @@ def tree(target: str, path: str, format_: str, **given: Any) -> None:
 def _look(
     target: str, path: str, show: Callable[[Reference], None], given: Mapping[str, Any]
 ) -> None:
-    from dataclasses import replace
 
     from buildfile.api import BuildOptions
     from buildfile.files import load_project
     from buildfile.looking import look
-    from translator.inputs import FieldOption
 
-    secrets = tuple(secret(each) for each in given["secrets"])
-    agents = tuple(agent(each) for each in given["agents"])
-    shaping = replace(
-        load_options(given["variables"], given["overrides"], given["allow"]),
-        secrets=[each.id for each in secrets],
-        ssh=[each.id for each in agents],
-    )
-    if platform := given["platform"]:
-        field = FieldOption(option="--platform", key="platforms", value=platform)
-        shaping = replace(shaping, fields=(field,))
+    shaping, secrets, agents = load_supplied(given, platform_fields(given["platform"]))
     project = load_project(given["files"], shaping)
     choice = daemon_choice(folder=project.files[0].folder, **given)
     options = BuildOptions(

@@ -18,7 +18,7 @@ from buildfile.commands.daemon_options import (
     place_option,
 )
 from buildfile.commands.file_options import file_options, load_options, targets_argument
-from buildfile.commands.result_options import result_fields, result_options
+from buildfile.commands.result_options import reshaped, result_options
 from buildfile.exits import Exit
 
 
@@ -44,11 +44,7 @@ def command(files: tuple[str, ...], targets: tuple[str, ...], format_: str, **gi
     from buildfile.supplies import read_logins
     from daemon_shim import ages
 
-    shaping = replace(
-        load_options(given["variables"], given["overrides"], given["allow"]),
-        fields=tuple(result_fields(given)),
-        resolve="pull" if given["pull"] else "default",
-    )
+    shaping = reshaped(load_options(given["variables"], given["overrides"], given["allow"]), given)
     project = load_project(files, shaping)
     print_diagnostics((*project.warnings, *old_forms(shaping.fields)))
     pins = pins_of(given["places"])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
 
 from buildfile.commands.cache_options import cache_fields, cache_options
+from buildfile.files import LoadOptions
 from translator.inputs import FieldOption
+from translator.stage import ResolveMode
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,9 +22,7 @@ _FIELDS = {
 
 
 def result_options(function: F) -> F:
-    """Add the options; ``result_fields`` takes those that stand for fields of targets, the others
-    are ``push``, ``no_cache`` and ``pull``.
-    """
+    """Add the options; ``reshaped`` takes all but ``push`` and ``no_cache``."""
     for option in reversed(
         (
             click.option(
@@ -55,8 +56,20 @@ def result_options(function: F) -> F:
     return function
 
 
-def result_fields(given: Mapping[str, Any]) -> Iterator[FieldOption]:
-    """The fields of all targets that options stand for. Raises click.UsageError."""
+def reshaped(shaping: LoadOptions, given: Mapping[str, Any]) -> LoadOptions:
+    """Add to how a project is shaped what the options stand for. Raises click.UsageError."""
+    resolve: ResolveMode = "pull" if given["pull"] else "default"
+    return replace(shaping, fields=tuple(_fields(given)), resolve=resolve)
+
+
+def platform_fields(platform: str | None) -> Iterator[FieldOption]:
+    """The field that a --platform of its own stands for, where a command takes one alone."""
+    if platform:
+        yield FieldOption(option="--platform", key="platforms", value=platform)
+
+
+def _fields(given: Mapping[str, Any]) -> Iterator[FieldOption]:
+    """The fields of all targets that options stand for."""
     for option, (name, key) in _FIELDS.items():
         for value in given[name]:
             yield FieldOption(option=option, key=key, value=value)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from buildfile.commands.file_options import pairs_of
+from buildfile.commands.file_options import load_options, pairs_of
+from buildfile.files import LoadOptions
+from translator.inputs import FieldOption
 from translator.target import Secret, SshAgent
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,6 +35,21 @@ def supply_options(function: F) -> F:
         help="SSH agent or key file to forward, in place of the build file's if it has one.",
     )
     return secrets(agents(function))
+
+
+def load_supplied(
+    given: Mapping[str, Any], fields: Iterable[FieldOption] = ()
+) -> tuple[LoadOptions, tuple[Secret, ...], tuple[SshAgent, ...]]:
+    """Take the values of ``file_options`` and ``supply_options``; ``fields`` come from others."""
+    secrets = tuple(secret(each) for each in given["secrets"])
+    agents = tuple(agent(each) for each in given["agents"])
+    shaping = replace(
+        load_options(given["variables"], given["overrides"], given["allow"]),
+        fields=tuple(fields),
+        secrets=[each.id for each in secrets],
+        ssh=[each.id for each in agents],
+    )
+    return shaping, secrets, agents
 
 
 def progress_option(default: str) -> Callable[[F], F]:
