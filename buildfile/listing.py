@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from buildfile.columns import columns
-from translator.diagnostic import InvalidCommandError
 from translator.project import Project
 from translator.target import Target
 from translator.values.value import Value
@@ -23,7 +22,7 @@ _VARIABLES = ("VARIABLE", "TYPE", "VALUE", "FROM", "DESCRIPTION")
 
 def as_json(project: Project) -> dict[str, Any]:
     """What there is as plain data."""
-    default = _default(project)
+    default = {each.name for each in project.default}
     return {
         "targets": [
             {
@@ -35,7 +34,7 @@ def as_json(project: Project) -> dict[str, Any]:
                 "platforms": [str(platform) for platform in each.platforms],
                 "matrix": dict(each.matrix),
             }
-            for each in _targets(project)
+            for each in project.every
         ],
         "groups": {name: list(members) for name, members in project.groups.items()},
         "variables": [
@@ -56,27 +55,14 @@ def as_json(project: Project) -> dict[str, Any]:
 
 def as_text(project: Project) -> str:
     """A table each of targets, groups and variables; none of what there is nothing of."""
-    default = _default(project)
+    default = {each.name for each in project.default}
     tables = (
-        (_TARGETS, [_target_row(each, each.name in default) for each in _targets(project)]),
+        (_TARGETS, [_target_row(each, each.name in default) for each in project.every]),
         (_GROUPS, [(name, " ".join(members)) for name, members in project.groups.items()]),
         (_VARIABLES, [_variable_row(each) for each in project.variables.values()]),
     )
     told = ["\n".join(columns([head, *rows])) for head, rows in tables if rows]
     return "\n\n".join(told)
-
-
-def _targets(project: Project) -> Iterator[Target]:
-    for variants in project.targets.values():
-        yield from variants
-
-
-def _default(project: Project) -> set[str]:
-    """The names of the targets that are built when none is named."""
-    try:
-        return {each.name for each in project.select()}
-    except InvalidCommandError:
-        return set()
 
 
 def _target_row(target: Target, is_default: bool) -> tuple[str, ...]:

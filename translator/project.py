@@ -73,6 +73,19 @@ class Project:
     _selection: Selection = field(repr=False, compare=False)
     _stages: Stages = field(repr=False, compare=False)
 
+    @property
+    def every(self) -> tuple[Target, ...]:
+        """All targets, each variant by itself."""
+        return tuple(each for variants in self.targets.values() for each in variants)
+
+    @property
+    def default(self) -> tuple[Target, ...]:
+        """Those that are built when none is named, () where one has to be."""
+        try:
+            return self.select()
+        except InvalidCommandError:
+            return ()
+
     def select(self, names: Sequence[str] = ()) -> tuple[Target, ...]:
         """The targets that names of targets, variants and groups, or globs, mean, each once.
 

@@ -26,6 +26,6 @@ def command(format_: str, files: tuple[str, ...], **shaping: Any) -> int:
         return Exit.USAGE if isinstance(error, InvalidCommandError) else Exit.INVALID
     print_diagnostics(project.warnings, as_json=format_ == "json")
     if format_ == "text":
-        count = sum(len(variants) for variants in project.targets.values())
+        count = len(project.every)
         click.echo(f"{project.files[0].name}: ok, {count} {'target' if count == 1 else 'targets'}")
     return Exit.DONE

@@ -55,7 +55,7 @@ def targets(project: Project) -> Result:
     """All targets, with the one that is built when none is named."""
     sources = _Sources()
     default = _default(project)
-    every = [each for variants in project.targets.values() for each in variants]
+    every = project.every
     listed = [
         _filled(
             name=each.name,
@@ -75,12 +75,8 @@ def targets(project: Project) -> Result:
 
 
 def _default(project: Project) -> str:
-    from translator.diagnostic import InvalidCommandError
-
-    try:
-        found = project.select()
-    except InvalidCommandError:
-        return ""
+    """The one target that is built when none is named, '' where there is not one alone."""
+    found = project.default
     return found[0].name if len(found) == 1 else ""
 
 
