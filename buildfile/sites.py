@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from buildfile.order import Order
     from buildfile.pool import Member
     from buildfile.runplan import RunPlan
+    from daemon_shim.client import Daemon
     from daemon_shim.errors import DaemonError
     from daemon_shim.info import Worker
-    from daemon_shim.session.auth import Auth
     from translator.project import Project
     from translator.selector import Traits
     from translator.target import Target
@@ -189,64 +189,51 @@ def opened(
     from buildfile.supplies import read_logins
 
     logins = read_logins(environment)
+    search = CacheSearch(logins.login)
     candidates = known_candidates(choice)
     with ExitStack() as held:
+
+        def site(daemon: Daemon, handoff: str = "") -> Site:
+            return Site(
+                daemon=daemon,
+                loopback=held.enter_context(Loopback(daemon)),
+                environment=environment,
+                logins=logins,
+                search=search,
+                handoff=handoff,
+            )
+
         if len(candidates) > 1:
-            yield _several(choice, candidates, environment, logins, held)
-            return
-        known = first_open(candidates, choice, say) if candidates else connected(choice, say)
-        daemon = held.enter_context(known)
-        loopback = held.enter_context(Loopback(daemon))
-        search = CacheSearch(logins.login)
-        site = Site(
-            daemon=daemon,
-            loopback=loopback,
-            environment=environment,
-            logins=logins,
-            search=search,
-        )
-        name = next((each.name for each in candidates if each.name), daemon.address)
-        only = station(name, daemon.address, daemon.workers())
+            stations, open_ = _several(choice, candidates, site, held)
+        else:
+            known = first_open(candidates, choice, say) if candidates else connected(choice, say)
+            daemon = held.enter_context(known)
+            name = next((each.name for each in candidates if each.name), daemon.address)
+            stations = (station(name, daemon.address, daemon.workers()),)
+            open_ = {name: site(daemon)}
         yield Sites(
-            stations=(only,),
-            open_={name: site},
-            search=search,
-            handoffs=_handoffs(held, environment),
+            stations=stations, open_=open_, search=search, handoffs=_handoffs(held, environment)
         )
 
 
 def _several(
     choice: DaemonChoice,
     candidates: Sequence[Candidate],
-    environment: Mapping[str, str],
-    logins: Auth,
+    site: Callable[[Daemon, str], Site],
     held: ExitStack,
-) -> Sites:
+) -> tuple[tuple[Station, ...], dict[str, Site]]:
+    """All stations, and the sites of those that are open; ``held`` closes them."""
     from buildfile import pool
-    from buildfile.cachesearch import CacheSearch
 
-    search = CacheSearch(logins.login)
     members = held.enter_context(pool.opened(choice, candidates))
-    sites = {
-        member.name: Site(
-            daemon=member.daemon,
-            loopback=held.enter_context(Loopback(member.daemon)),
-            environment=environment,
-            logins=logins,
-            search=search,
-            handoff=member.candidate.handoff,
-        )
+    open_ = {
+        member.name: site(member.daemon, member.candidate.handoff)
         for member in members
         if member.daemon
     }
-    if not sites:
+    if not open_:
         raise none_answers((each.name, each.fault) for each in members)
-    return Sites(
-        stations=tuple(map(_of_member, members)),
-        open_=sites,
-        search=search,
-        handoffs=_handoffs(held, environment),
-    )
+    return tuple(map(_of_member, members)), open_
 
 
 def _handoffs(held: ExitStack, environment: Mapping[str, str]) -> Callable[[], Handoffs]:
