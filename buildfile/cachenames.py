@@ -96,6 +96,10 @@ class CacheNames:
                 yield each, Standing.OTHER
 
 
+AS_WRITTEN = CacheNames()
+"""Those of a run of one daemon."""
+
+
 def has_name(entry: CacheEntry) -> bool:
     """Whether a cache can have another name: not what is named by its content."""
     if entry.free or entry.type not in NAMED_BY:

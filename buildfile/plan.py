@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from buildfile import faults
-from buildfile.cachenames import CacheNames
+from buildfile.cachenames import AS_WRITTEN, CacheNames
 from buildfile.caches import PlannedCache, plan_exports, plan_imports
 from buildfile.contexts import ignore_patterns
 from buildfile.draft import Draft
@@ -33,7 +33,6 @@ from translator.target import Target
 
 _LAYOUTS = "source.ocilayout"
 _EPOCH = "SOURCE_DATE_EPOCH"
-_AS_WRITTEN = CacheNames()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +95,7 @@ def plan(  # noqa: PLR0913 -- each is a setting of its own, by name
     no_cache: bool = False,
     environment: Mapping[str, str] = MappingProxyType({}),
     unique: str | None = None,
-    names: CacheNames = _AS_WRITTEN,
+    names: CacheNames = AS_WRITTEN,
     frontends: Callable[[Sequence[Instance], Compile], Frontends] = lambda *_: {},
 ) -> Plan:
     """Compile all jobs together, so that they share steps and each folder is sent once.

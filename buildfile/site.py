@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from buildfile.cachenames import CacheNames
+from buildfile.cachenames import AS_WRITTEN, CacheNames
 from buildfile.loopback import Loopback
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from translator.project import Project
 
 EPOCH = "SOURCE_DATE_EPOCH"
-_AS_WRITTEN = CacheNames()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +67,7 @@ class Site:
         *,
         no_cache: bool = False,
         unique: str | None = None,
-        names: CacheNames = _AS_WRITTEN,
+        names: CacheNames = AS_WRITTEN,
     ) -> Plan:
         """Plan jobs: images resolved, frontends asked, everything compiled, nothing built.
 

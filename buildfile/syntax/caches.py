@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from buildfile import faults as app
-from buildfile.cachenames import CacheNames
+from buildfile.cachenames import AS_WRITTEN
 from buildfile.caches import forgives, options, plan_imports
 from buildfile.loopback import Loopback
 from buildfile.syntax import faults
@@ -26,7 +26,7 @@ def imports(
     """
     amiss = tuple(_left_out(target, info))
     kept = [each for each in target.cache_imports if not _reason(each, info)]
-    names = CacheNames().imported(kept, target.name)
+    names = AS_WRITTEN.imported(kept, target.name)
     planned = plan_imports(names, info, {}, Loopback(None))
     refused = [
         app.lacks_feature(each.refusal, target, info, each.entry.span)
