@@ -269,7 +269,8 @@ class TreeReceiver(TreePackets):
         file = self._files.get(number)
         if file is None:
             raise PacketError(f"data of entry {number}, which was not asked for")
-        self._ask()
+        if self._wanted:
+            self._ask()
         if file.fd < 0:
             file.fd = self._tree.create(file.folder, file.name)
         if data:
