@@ -169,8 +169,8 @@ def place(  # noqa: PLR0913 -- each is a setting of its own, by name
     has the same names in other projects.
     """
     usable = [station for station in stations if station.workers]
-    each = SLACK * len(targets) / (sum(station.at_once for station in usable) or 1)
-    most = {station.name: math.ceil(each * station.at_once) for station in usable}
+    for_one = SLACK * len(targets) / (sum(station.at_once for station in usable) or 1)
+    most = {station.name: math.ceil(for_one * station.at_once) for station in usable}
     load = _Load(most=most, salt=salt)
     placed: dict[str, Placed] = {}
     unplaced: dict[str, Unplaced] = {}

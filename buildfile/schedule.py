@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
-from buildfile.cachenames import CacheNames, has_name, stage_mark
+from buildfile.cachenames import AS_WRITTEN, CacheNames, has_name, stage_mark
 from buildfile.draft import Draft, draft, exporting
 from buildfile.plan import Plan
 from buildfile.provenance import is_wanted, not_joined, not_told
@@ -168,7 +168,8 @@ class Schedule:
             return None
         station = ready[0].station
         batch = [each for each in ready if each.station == station]
-        self._waiting = [each for each in self._waiting if each not in batch]
+        begun = set(batch)
+        self._waiting = [each for each in self._waiting if each not in begun]
         return station, self._plan(station, batch)
 
     def _plan(self, station: str, batch: Sequence[_Leg | _Stop]) -> Plan:
@@ -196,7 +197,7 @@ class Schedule:
 
     def _cache_names(self, station: str) -> CacheNames:
         if len(self._pool) < 2:
-            return CacheNames()
+            return AS_WRITTEN
         return CacheNames(daemon=station, pool=self._pool, salt=self._project.name)
 
     # --- how platforms were built --------------------------------------------------------------
